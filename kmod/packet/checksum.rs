@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Internet checksums, changed rather than recomputed (RFC 1624, equation 3).
+//!
+//! Words are taken in the machine's own byte order, as the kernel does: the
+//! one's complement sum of swapped words is the swapped sum (RFC 1071, 2 (B)).
+
+/// What the transport header's checksum field holds before and after rewriting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Csum {
+    /// A complete checksum (CHECKSUM_NONE, _UNNECESSARY, _COMPLETE).
+    Full,
+    /// The sum of the pseudo-header, not complemented (CHECKSUM_PARTIAL): the
+    /// ports come in when the rest is summed.
+    Partial,
+}
+
+/// What rewriting added to the one's complement sum of all bytes from the
+/// network header on, as CHECKSUM_COMPLETE keeps it in `skb->csum`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ChecksumDelta(pub u32);
+
+impl ChecksumDelta {
+    /// The new `skb->csum` for an old one (the kernel's csum_add).
+    #[inline]
+    pub fn apply(self, csum: u32) -> u32 {
+        let (sum, carry) = csum.overflowing_add(self.0);
+        sum.wrapping_add(u32::from(carry))
+    }
+}
+
+/// The sum of differences between new words and old ones: not reduced yet.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Change(u64);
+
+impl Change {
+    /// Four bytes replaced. At most a few of these go into one change, so the
+    /// 64 bits cannot overflow.
+    #[inline]
+    pub(super) fn word(self, old: [u8; 4], new: [u8; 4]) -> Change {
+        let minus = u64::from(!u32::from_ne_bytes(old));
+        let plus = u64::from(u32::from_ne_bytes(new));
+        Change(self.0.wrapping_add(minus).wrapping_add(plus))
+    }
+
+    /// Two bytes replaced.
+    #[inline]
+    pub(super) fn half(self, old: [u8; 2], new: [u8; 2]) -> Change {
+        let minus = u64::from(!u16::from_ne_bytes(old));
+        let plus = u64::from(u16::from_ne_bytes(new));
+        Change(self.0.wrapping_add(minus).wrapping_add(plus))
+    }
+
+    /// Sixteen bytes replaced.
+    #[inline]
+    pub(super) fn address(self, old: [u8; 16], new: [u8; 16]) -> Change {
+        let (old, new) = (u128::from_ne_bytes(old), u128::from_ne_bytes(new));
+        let mut change = self.0;
+        // Four words each; written out so that it stays free of indexing.
+        for shift in [0, 32, 64, 96] {
+            let minus = u64::from(!((old >> shift) as u32));
+            let plus = u64::from((new >> shift) as u32);
+            change = change.wrapping_add(minus).wrapping_add(plus);
+        }
+        Change(change)
+    }
+
+    /// The checksum field (a complemented sum) after the change.
+    #[inline]
+    pub(super) fn complete(self, field: [u8; 2]) -> [u8; 2] {
+        let sum = u64::from(!u16::from_ne_bytes(field));
+        (!fold(self.0.wrapping_add(sum))).to_ne_bytes()
+    }
+
+    /// The field of a CHECKSUM_PARTIAL packet (a plain sum) after the change.
+    #[inline]
+    pub(super) fn partial(self, field: [u8; 2]) -> [u8; 2] {
+        let sum = u64::from(u16::from_ne_bytes(field));
+        fold(self.0.wrapping_add(sum)).to_ne_bytes()
+    }
+
+    /// The change as such.
+    #[inline]
+    pub(super) fn delta(self) -> ChecksumDelta {
+        ChecksumDelta(u32::from(fold(self.0)))
+    }
+
+    /// The change with the opposite sign.
+    #[inline]
+    pub(super) fn negated(self) -> ChecksumDelta {
+        ChecksumDelta(u32::from(!fold(self.0)))
+    }
+}
+
+/// Reduces a one's complement sum to 16 bits.
+#[inline]
+fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff).wrapping_add(sum >> 32);
+    let sum = (sum & 0xffff)
+        .wrapping_add((sum >> 16) & 0xffff)
+        .wrapping_add(sum >> 32);
+    let sum = (sum & 0xffff).wrapping_add(sum >> 16);
+    (sum & 0xffff).wrapping_add(sum >> 16) as u16
+}

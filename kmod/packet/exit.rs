@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The named ways by which a packet leaves HaloD. docs/counters.md explains each.
+
+use core::ffi::CStr;
+
+macro_rules! exits {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// How a packet left: one counter each, with the same name everywhere.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        pub enum Exit {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Exit {
+            /// All of them, in the order of their indexes.
+            pub const ALL: [Exit; Exit::COUNT] = [$(Exit::$variant,)*];
+            /// How many there are.
+            pub const COUNT: usize = [$($name,)*].len();
+
+            /// The name in netlink, CLI, metrics and docs.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Exit::$variant => $name,)*
+                }
+            }
+
+            /// The same with a final NUL.
+            pub const fn c_name(self) -> &'static CStr {
+                match self {
+                    $(Exit::$variant => {
+                        const NAME: &CStr =
+                            match CStr::from_bytes_with_nul(concat!($name, "\0").as_bytes()) {
+                                Ok(name) => name,
+                                Err(_) => c"",
+                            };
+                        NAME
+                    })*
+                }
+            }
+        }
+    };
+}
+
+exits! {
+    /// Client to VIP, sent on to a node.
+    Forward = "forward",
+    /// Node to client, sent on as from the VIP.
+    Reverse = "reverse",
+    /// This machine's own packet to a VIP, sent on to a node.
+    LocalOut = "local_out",
+    /// A node's answer to this machine itself, delivered as from the VIP.
+    LocalIn = "local_in",
+    /// Not HaloD's: untouched.
+    Pass = "pass",
+    /// The route has no node.
+    DropNoNode = "drop_no_node",
+    /// The route's node has no address of the packet's family.
+    DropNoAddress = "drop_no_address",
+    /// The packet ends before its transport header does.
+    DropTruncated = "drop_truncated",
+    /// A header contradicts itself.
+    DropMalformed = "drop_malformed",
+    /// A fragment to a VIP.
+    DropFragment = "drop_fragment",
+    /// IPv6 extension headers too many or too long to look behind.
+    DropExtension = "drop_extension",
+    /// The packet's memory could not be made writable.
+    DropNotWritable = "drop_not_writable",
+    /// This machine has no route to the node.
+    DropNoRoute = "drop_no_route",
+}
+
+impl Exit {
+    /// Its place in `ALL`, below `COUNT`.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The exit at a place in `ALL`.
+    pub fn from_index(index: usize) -> Option<Exit> {
+        Exit::ALL.get(index).copied()
+    }
+
+    /// Whether the packet ends here.
+    pub const fn is_drop(self) -> bool {
+        !matches!(
+            self,
+            Exit::Forward | Exit::Reverse | Exit::LocalOut | Exit::LocalIn | Exit::Pass
+        )
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What happens to a packet: parse it, decide by the route table, rewrite it.
+//!
+//! Plain `core`-only Rust without unsafe, allocation or panics, compiled twice:
+//! into the kernel module, and into the crate `halod-packet`, where it is
+//! tested against a naive twin. Everything starts at the network header;
+//! nothing here knows of skbs, RCU or hooks' calling conventions.
+
+pub mod address;
+pub mod build;
+pub mod checksum;
+pub mod decide;
+pub mod exit;
+pub mod parse;
+pub mod refusal;
+pub mod rewrite;
+pub mod table;
+
+pub use self::address::{Address, Protocol};
+pub use self::build::{build, sizes};
+pub use self::checksum::{ChecksumDelta, Csum};
+pub use self::decide::{decide, Decision, Hook};
+pub use self::exit::Exit;
+pub use self::parse::{parse_v4, parse_v6, Packet, Parsed, WINDOW};
+pub use self::refusal::Refusal;
+pub use self::rewrite::{need, rewrite, Side};
+pub use self::table::{
+    Addresses, Bucket, Forward, Id, Input, Listener, Node, Range, Sizes, Storage, Target, View,
+};
