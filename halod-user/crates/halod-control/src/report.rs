@@ -1,0 +1,164 @@
+//! What the daemon reports.
+
+use std::net::IpAddr;
+
+use halod_proto::{Load, NodeState};
+use halod_routes::RouteSet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The daemon and its cluster at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The cluster's name in the configuration.
+    pub cluster: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Generation of the table that the daemon decided on last.
+    pub generation: u64,
+    /// The kernel's side of the same table.
+    pub kernel: KernelReport,
+    /// Number of routes, N.
+    pub routes: u32,
+    /// Routes that no node holds; their packets are dropped.
+    pub routes_without_node: u32,
+    /// Number of slots in use, M.
+    pub slots: u32,
+    /// Nodes in each state.
+    pub active: u32,
+    /// See `active`.
+    pub reserve: u32,
+    /// See `active`.
+    pub draining: u32,
+    /// See `active`.
+    pub lost: u32,
+    /// Time since the daemon started, in milliseconds.
+    pub uptime_ms: u64,
+    /// Connections of nodes that have said hello.
+    pub connections: u32,
+    /// Connections that have not said hello yet.
+    pub handshakes: u32,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// Path of the store.
+    pub store: String,
+}
+
+/// The kernel's table as the daemon knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelReport {
+    /// Whether the kernel has the daemon's table.
+    pub state: KernelState,
+    /// Generation in force in the kernel; 0 where nothing was committed yet.
+    pub generation: u64,
+    /// The module's version.
+    pub version: String,
+    /// Why the state is not `in_step`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Whether the kernel has the daemon's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelState {
+    /// The kernel forwards by the daemon's table.
+    InStep,
+    /// The kernel has another table; the daemon is putting its own there.
+    OutOfStep,
+    /// The last commit failed or the module is gone; see the reason.
+    Failed,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// The name in its hello.
+    pub name: String,
+    /// Its id in the kernel's table.
+    pub id: u32,
+    /// What it is doing.
+    pub state: NodeState,
+    /// The slot that it fills; only active nodes have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u32>,
+    /// Where its packets go: at most one IPv4 and one IPv6 address.
+    pub addresses: Vec<IpAddr>,
+    /// The routes that it holds.
+    pub routes: RouteSet,
+    /// Whether it has a connection to the daemon now.
+    pub connected: bool,
+    /// What it last said of its application.
+    pub healthy: bool,
+    /// How long it has been in this state, in milliseconds.
+    pub since_ms: u64,
+    /// The load in its last heartbeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    /// Where the connection comes from, `address:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+}
+
+/// The whole route table, in runs of routes that one node holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteReport {
+    /// The table's version.
+    pub generation: u64,
+    /// Number of routes, N.
+    pub routes: u32,
+    /// One entry a slot in the order of the slots, then, where there are any,
+    /// one for the routes without a node. Together they hold each route once.
+    pub runs: Vec<RouteRun>,
+}
+
+/// The routes of one slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteRun {
+    /// The routes.
+    pub routes: RouteSet,
+    /// The node that holds them; none drops their packets.
+    pub node: Option<String>,
+    /// The slot that holds them.
+    pub slot: Option<u32>,
+}
+
+/// One listener: one address, protocol and range of ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerReport {
+    /// The name in the configuration; a listener with several addresses has one entry for each.
+    pub name: String,
+    /// The VIP.
+    pub address: IpAddr,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Port of route 1.
+    pub port: u16,
+    /// Port of route N.
+    pub last_port: u16,
+    /// Port of route 1 on nodes that do not say otherwise.
+    pub node_port: u16,
+}
+
+/// Something that happened. Fields beyond these depend on the kind and are in
+/// `details`, at the same level of the JSON object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, RFC 3339 in UTC with microseconds.
+    pub time: String,
+    /// The table's version after it.
+    pub generation: u64,
+    /// What it is, one word: `watching` (the first of each stream), `committed`
+    /// (the kernel has a new table), `kernel_changed`, or that of a notice of the cluster.
+    pub kind: String,
+    /// The same for people.
+    pub text: String,
+    /// Only in `committed` events with a cause outside the daemon, such as the loss of a
+    /// node: microseconds from the moment when the daemon saw the cause (the close of
+    /// the socket, the deadline, the message) until the kernel had the new table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// What else the kind has.
+    #[serde(flatten)]
+    pub details: Map<String, Value>,
+}
