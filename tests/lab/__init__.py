@@ -1,0 +1,41 @@
+"""The laboratory: a HaloD cluster in network namespaces, driven from one Python process.
+
+::
+
+    hd-clients                         hd-halod                            hd-n1 .. hd-n4
+    203.0.113.2     --- clients ---  203.0.113.1
+    2001:db8:3::2                    2001:db8:3::1        +--- n1 ---  192.0.2.11  2001:db8:2::11
+                                                          |
+    hd-app                           VIP 198.51.100.1     +--- n2 ---  192.0.2.12  2001:db8:2::12
+    198.51.100.130  ----- app -----  198.51.100.129       |
+    2001:db8:4::2                    2001:db8:4::1        +--- n3 ---  192.0.2.13  2001:db8:2::13
+                                     VIP 2001:db8:100::1  |
+                                       bridge "nodes" ----+--- n4 ---  192.0.2.14  2001:db8:2::14
+                                     192.0.2.1, 2001:db8:2::1
+
+Everything is a veth pair; the nodes' ends in hd-halod are ports of one bridge.
+hd-halod routes between the networks and is everybody's default gateway. The
+VIPs are on its loopback device. All addresses are for documentation.
+
+Where to find what:
+
+=============  =================================================================
+addresses      the plan above as constants
+paths          programs, module and kernel sources; each can be set by environment
+netns          a namespace: entering it, running programs and event loops in it
+topology       building and deleting the plan above
+process        a program that was started: its log, its end
+wait           polling with a deadline
+module, dmesg  insmod and rmmod; what the kernel said since a moment
+kernel         the route table through the kernel's own netlink library
+echo           servers that say who they are, for tests of the data path alone
+traffic        clients of them that keep talking and miss nothing
+pushserver     nginx with nchan
+machine        a node's machine: push server and agent; kill it, cut its link
+daemon         halod: its configuration, process and control socket
+cluster        daemon, machines and kernel together
+subscribers    browsers: Server-Sent Events and WebSocket, reconnecting
+publisher      the application that publishes to users
+checks         assertions with words
+=============  =================================================================
+"""

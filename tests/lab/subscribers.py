@@ -1,0 +1,159 @@
+"""Browsers: Server-Sent Events and WebSocket subscribers that reconnect by themselves.
+
+User u belongs to route u mod N + 1, which everybody can work out. Users below
+N subscribe by Server-Sent Events, those above by WebSocket; either sort is
+half on the IPv4 VIP and half on the IPv6 one.
+
+An idle client learns that its node is gone when it sends: its TCP keepalive
+probe reaches the route's new node, which resets the connection. Here that is
+after a second, a browser does it after 45.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from .addresses import BROWSERS_PORT, ROUTES, bracketed, vip
+
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 30))
+CONNECT_TIMEOUT = 1.0
+PAUSE_BETWEEN_TRIES = 0.05
+RECONNECT = "reconnect"
+
+
+@dataclass
+class Loss:
+    """A connection that ended; moments are time.monotonic()."""
+
+    at: float
+    why: str  # asked (by a message), reset, closed
+    back: float | None = None
+    tries: int = 0
+
+
+@dataclass
+class User:
+    """One user's browser and what happened to it."""
+
+    number: int
+    routes: int = ROUTES
+    node: str = ""  # who said so in the answer's X-Node, where the transport shows it
+    connected: bool = False
+    messages: list[tuple[float, str]] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+
+    @property
+    def route(self) -> int:
+        """The user's route, 1..=N."""
+        return self.number % self.routes + 1
+
+    @property
+    def transport(self) -> str:
+        """`sse` or `websocket`."""
+        return "sse" if self.number < self.routes else "websocket"
+
+    @property
+    def family(self) -> int:
+        """IP version."""
+        return 4 if (self.number + self.number // self.routes) % 2 == 0 else 6
+
+    @property
+    def url(self) -> str:
+        """Where it subscribes: its route's port of the browsers' listener."""
+        return f"http://{bracketed(vip(self.family))}:{BROWSERS_PORT + self.route - 1}/sub?id={self.number}"
+
+    def got(self, text: str) -> int:
+        """How often it got this message."""
+        return sum(1 for _, message in self.messages if message == text)
+
+
+class Browsers:
+    """All users' browsers, in the event loop of the calling thread."""
+
+    def __init__(self, users: list[User]):
+        self.users = users
+        self._tasks: list[asyncio.Task[None]] = []
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Opens every subscription; returns at once, see `User.connected`."""
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        self._tasks = [asyncio.create_task(self._live(user)) for user in self.users]
+
+    async def stop(self) -> None:
+        """Closes every subscription."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _live(self, user: User) -> None:
+        subscribe = self._sse if user.transport == "sse" else self._websocket
+        loss: Loss | None = None
+
+        def connected(sock: socket.socket, node: str) -> None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in KEEPALIVE:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            user.node = node
+            user.connected = True
+            if loss is not None:
+                loss.back = time.monotonic()
+
+        while True:
+            user.connected = False
+            try:
+                why = await subscribe(user, connected)
+            except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+                why = "reset" if user.connected else f"refused: {error or type(error).__name__}"
+            if user.connected:
+                user.connected = False
+                user.losses.append(loss := Loss(time.monotonic(), why))
+            else:
+                if loss is not None:
+                    loss.tries += 1
+                await asyncio.sleep(PAUSE_BETWEEN_TRIES)
+
+    async def _sse(self, user: User, connected: Callable[[socket.socket, str], None]) -> str:
+        assert self._session is not None
+        headers = {"Accept": "text/event-stream"}
+        async with self._session.get(user.url, headers=headers) as answer:
+            answer.raise_for_status()
+            connection = answer.connection
+            if connection is None or connection.transport is None:
+                return "closed"
+            connected(connection.transport.get_extra_info("socket"), answer.headers.get("X-Node", ""))
+            async for line in answer.content:
+                if line.startswith(b"data: "):
+                    text = line[6:].rstrip(b"\r\n").decode()
+                    user.messages.append((time.monotonic(), text))
+                    if text == RECONNECT:
+                        return "asked"
+        return "closed"
+
+    async def _websocket(self, user: User, connected: Callable[[socket.socket, str], None]) -> str:
+        assert self._session is not None
+        patience = aiohttp.ClientWSTimeout(ws_close=0.05)
+        async with self._session.ws_connect(user.url, timeout=patience) as stream:
+            connected(stream.get_extra_info("socket"), "")
+            async for message in stream:
+                if message.type != aiohttp.WSMsgType.TEXT:
+                    break
+                user.messages.append((time.monotonic(), message.data))
+                if message.data == RECONNECT:
+                    return "asked"
+            if stream.exception() is not None:
+                return "reset"
+        return "closed"
+
+
+def population(routes: int = ROUTES) -> list[User]:
+    """Two users for every route, one of either transport."""
+    return [User(number, routes) for number in range(2 * routes)]
