@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause)
+// Do not edit directly, generated from kmod/netlink/halod.yaml
+// To regenerate run: scripts/netlink-gen KDIR
+
+//! Numbers and names of the kernel family.
+
+/// The family's name.
+pub const FAMILY_NAME: &str = "halod";
+/// The family's version.
+pub const FAMILY_VERSION: u8 = 1;
+/// Name of the multicast group table.
+pub const MCGRP_TABLE: &str = "table";
+/// Most routes a table can have.
+pub const MAX_ROUTES: u32 = 32768;
+/// Most nodes a table can have.
+pub const MAX_NODES: u32 = 4096;
+/// Most listeners a table can have.
+pub const MAX_LISTENERS: u32 = 64;
+/// Most routes that one run can describe.
+pub const MAX_RUN: u32 = 8192;
+/// Longest name of a node or listener, in bytes without the final NUL.
+pub const NAME_MAX: u32 = 63;
+
+/// Commands.
+pub mod cmd {
+    /// The table's generation and size.
+    pub const GET_STATUS: u8 = 1;
+    /// The whole table: a message with generation and routes, then one a listener, one a node,
+    /// and the runs. A commit between two messages of the dump sets NLM_F_DUMP_INTR; start again
+    /// then.
+    pub const GET_TABLE: u8 = 2;
+    /// Replace the whole table, or refuse and change nothing. The reply holds the generation now
+    /// in force.
+    pub const COMMIT: u8 = 3;
+    /// Empty the table: packets to the listeners' ports reach the local stack from then on.
+    /// Refused with ESTALE where expected-generation is given and is not the one in force. The
+    /// generation goes on rising.
+    pub const FLUSH: u8 = 4;
+    /// Every packet exit of this namespace, with its count.
+    pub const GET_COUNTERS: u8 = 5;
+    /// Sent to the group table after each commit and flush.
+    pub const TABLE_CHANGED: u8 = 6;
+}
+
+/// Attributes of a status.
+pub mod status {
+    /// The module's version.
+    pub const VERSION: u16 = 1;
+    /// Number of the table's version; 0 before the first commit.
+    pub const GENERATION: u16 = 2;
+    /// Number of routes, N; 0 where the table is empty.
+    pub const ROUTES: u16 = 3;
+    /// Number of listeners in the table.
+    pub const LISTENERS: u16 = 4;
+    /// Number of nodes in the table.
+    pub const NODES: u16 = 5;
+}
+
+/// Attributes of a listener.
+pub mod listener {
+    /// The operator's name of it, unique neither by need nor by check.
+    pub const NAME: u16 = 1;
+    /// The VIP, 4 bytes (IPv4) or 16 bytes (IPv6), network byte order.
+    pub const ADDRESS: u16 = 2;
+    /// IP protocol number, 6 (TCP) or 17 (UDP).
+    pub const PROTOCOL: u16 = 3;
+    /// Port of route 1, host byte order. Route r is exposed on port + r - 1.
+    pub const PORT: u16 = 4;
+    /// Port of route 1 on every node that does not say otherwise, host byte order. Where absent
+    /// it is the same as port.
+    pub const NODE_PORT: u16 = 5;
+}
+
+/// Attributes of a node.
+pub mod node {
+    /// The node's number, unique in the table. 0 means no node.
+    pub const ID: u16 = 1;
+    /// The node's name.
+    pub const NAME: u16 = 2;
+    /// Where packets for the node go: at most one IPv4 (4 bytes) and one IPv6 address (16 bytes),
+    /// network byte order.
+    pub const ADDRESS: u16 = 3;
+    /// Where this node's port of route 1 differs from the listener's.
+    pub const TARGET: u16 = 4;
+}
+
+/// Attributes of a target.
+pub mod target {
+    /// Index of the listener in the table, from 0.
+    pub const LISTENER: u16 = 1;
+    /// Port of route 1 on this node, host byte order.
+    pub const PORT: u16 = 2;
+}
+
+/// The nodes of consecutive routes.
+pub mod run {
+    /// The first route described, from 1.
+    pub const FIRST: u16 = 1;
+    /// Node ids of the routes first, first + 1, and so on; 0 for a route that has no node, whose
+    /// packets are dropped.
+    pub const NODES: u16 = 2;
+}
+
+/// Attributes of a table.
+pub mod table {
+    /// The generation that the sender believes to be in force. Where it is another, the commit is
+    /// refused with ESTALE and nothing changes.
+    pub const EXPECTED_GENERATION: u16 = 1;
+    /// In a commit, the generation that the new table gets: greater than the expected one; where
+    /// absent, the expected one + 1.
+    pub const GENERATION: u16 = 2;
+    /// Number of routes, N.
+    pub const ROUTES: u16 = 3;
+    /// The listener.
+    pub const LISTENER: u16 = 4;
+    /// The node.
+    pub const NODE: u16 = 5;
+    /// Together the runs of a commit describe every route exactly once.
+    pub const RUN: u16 = 6;
+}
+
+/// Attributes of a counter.
+pub mod counter {
+    /// The packet's exit, one of the names in docs/counters.md.
+    pub const NAME: u16 = 1;
+    /// Packets that left by it since the namespace was made, all CPUs.
+    pub const PACKETS: u16 = 2;
+}
