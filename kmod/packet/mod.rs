@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod build;
+mod check;
 pub mod checksum;
 pub mod decide;
 pub mod exit;

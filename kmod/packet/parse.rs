@@ -47,15 +47,177 @@ pub enum Parsed {
     },
 }
 
-/// Parses an IPv4 packet of `len` bytes from its network header on, `window`
-/// being its first `WINDOW` bytes or all of them.
-pub fn parse_v4(window: &[u8], len: usize) -> Parsed {
-    let _ = (window, len);
-    Parsed::Other
+/// Most IPv6 extension headers that are walked over.
+const MAX_EXTENSIONS: usize = 8;
+
+/// IPv6 next header values (RFC 8200, section 4).
+mod next_header {
+    pub(super) const HOP_BY_HOP: u8 = 0;
+    pub(super) const ROUTING: u8 = 43;
+    pub(super) const FRAGMENT: u8 = 44;
+    pub(super) const DESTINATION: u8 = 60;
 }
 
-/// The same for IPv6.
+/// Parses an IPv4 packet of `len` bytes from its network header on, `window`
+/// being its first [`WINDOW`] bytes or all of them.
+///
+/// The total length field is not looked at: it is 0 in a BIG TCP packet, and
+/// the kernel has trimmed a packet to it before any hook runs.
+#[inline]
+pub fn parse_v4(window: &[u8], len: usize) -> Parsed {
+    let Some(&header) = window.first_chunk::<20>() else {
+        return Parsed::Other;
+    };
+    let [first, _, _, _, _, _, f0, f1, _, number, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
+    let (4, Some(protocol)) = (first >> 4, Protocol::from_number(number)) else {
+        return Parsed::Other;
+    };
+    let src = Address::V4([s0, s1, s2, s3]);
+    let dst = Address::V4([d0, d1, d2, d3]);
+    let unreadable = |exit| Parsed::Unreadable {
+        src,
+        dst,
+        protocol: Some(protocol),
+        exit,
+    };
+    let l4 = u16::from(first & 0xf) << 2;
+    if l4 < 20 {
+        return unreadable(Exit::DropMalformed);
+    }
+    // More fragments to come, or an offset.
+    if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
+        return unreadable(Exit::DropFragment);
+    }
+    match transport(window, len, src, dst, protocol, l4) {
+        Ok(packet) => Parsed::Packet(packet),
+        Err(exit) => unreadable(exit),
+    }
+}
+
+/// The same for IPv6. The payload length field is not looked at either.
+#[inline]
 pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
-    let _ = (window, len);
-    Parsed::Other
+    let Some((&[first, _, _, _, _, _, next, _], rest)) = window.split_first_chunk::<8>() else {
+        return Parsed::Other;
+    };
+    let Some((&src, rest)) = rest.split_first_chunk::<16>() else {
+        return Parsed::Other;
+    };
+    let Some(&dst) = rest.first_chunk::<16>() else {
+        return Parsed::Other;
+    };
+    if first >> 4 != 6 {
+        return Parsed::Other;
+    }
+    let (src, dst) = (Address::V6(src), Address::V6(dst));
+    let unreadable = |protocol, exit| Parsed::Unreadable {
+        src,
+        dst,
+        protocol,
+        exit,
+    };
+    let (protocol, l4) = match Protocol::from_number(next) {
+        Some(protocol) => (protocol, 40),
+        None => match walk(window, len, next) {
+            Chain::Transport(protocol, l4) => (protocol, l4),
+            Chain::Other => return Parsed::Other,
+            Chain::Unreadable(protocol, exit) => return unreadable(protocol, exit),
+        },
+    };
+    match transport(window, len, src, dst, protocol, l4) {
+        Ok(packet) => Parsed::Packet(packet),
+        Err(exit) => unreadable(Some(protocol), exit),
+    }
+}
+
+/// Where a chain of extension headers leads.
+enum Chain {
+    Transport(Protocol, u16),
+    Other,
+    Unreadable(Option<Protocol>, Exit),
+}
+
+/// Walks the extension headers of an IPv6 packet, `next` being the first one's kind.
+fn walk(window: &[u8], len: usize, mut next: u8) -> Chain {
+    let mut at: u16 = 40;
+    for _ in 0..MAX_EXTENSIONS {
+        let extension = window
+            .get(usize::from(at)..)
+            .and_then(|rest| rest.first_chunk::<4>());
+        let bytes = match next {
+            next_header::HOP_BY_HOP
+            | next_header::ROUTING
+            | next_header::FRAGMENT
+            | next_header::DESTINATION => match extension {
+                Some(&[following, words, b2, b3]) => [following, words, b2, b3],
+                None => return Chain::Unreadable(None, beyond(len, at, 8)),
+            },
+            _ => return Chain::Other,
+        };
+        let [following, words, b2, b3] = bytes;
+        let size = match next {
+            // Not at its destination yet, and its checksum is for another
+            // address than the one in the header (RFC 8200, section 8.1).
+            next_header::ROUTING if b3 != 0 => return Chain::Other,
+            // A packet in one fragment is a whole one (RFC 6946).
+            next_header::FRAGMENT if u16::from_be_bytes([b2, b3]) & 0xfff9 == 0 => 8,
+            next_header::FRAGMENT => return fragment(following),
+            _ => u16::from(words).wrapping_add(1) << 3,
+        };
+        // At most 40 + 8 * 2048.
+        at = at.wrapping_add(size);
+        if let Some(protocol) = Protocol::from_number(following) {
+            return Chain::Transport(protocol, at);
+        }
+        next = following;
+    }
+    Chain::Unreadable(None, Exit::DropExtension)
+}
+
+/// A fragment, `following` being the kind of what was cut up.
+fn fragment(following: u8) -> Chain {
+    match (Protocol::from_number(following), following) {
+        (Some(protocol), _) => Chain::Unreadable(Some(protocol), Exit::DropFragment),
+        (None, next_header::ROUTING | next_header::DESTINATION) => {
+            Chain::Unreadable(None, Exit::DropFragment)
+        }
+        _ => Chain::Other,
+    }
+}
+
+/// Why `size` bytes at `at` are not in the window: the packet of `len` bytes
+/// ends before them, or there is too much before them.
+fn beyond(len: usize, at: u16, size: u16) -> Exit {
+    if len < usize::from(at).saturating_add(usize::from(size)) {
+        Exit::DropTruncated
+    } else {
+        Exit::DropExtension
+    }
+}
+
+/// The packet whose transport header is at `l4`, if it is all there.
+#[inline]
+fn transport(
+    window: &[u8],
+    len: usize,
+    src: Address,
+    dst: Address,
+    protocol: Protocol,
+    l4: u16,
+) -> Result<Packet, Exit> {
+    let ports = window
+        .get(usize::from(l4)..)
+        .and_then(|rest| rest.first_chunk::<4>());
+    let end = usize::from(l4).saturating_add(usize::from(protocol.header()));
+    match ports {
+        Some(&[s0, s1, d0, d1]) if len >= end => Ok(Packet {
+            src,
+            dst,
+            protocol,
+            sport: u16::from_be_bytes([s0, s1]),
+            dport: u16::from_be_bytes([d0, d1]),
+            l4,
+        }),
+        _ => Err(beyond(len, l4, protocol.header())),
+    }
 }

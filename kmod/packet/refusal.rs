@@ -4,6 +4,7 @@
 use core::fmt;
 
 use super::address::{Address, Protocol};
+use super::table::{MAX_LISTENERS, MAX_NODES, MAX_ROUTES};
 
 /// Longest text of a [`Refusal`], in bytes: what the kernel's formatted extack
 /// (NETLINK_MAX_FMTMSG_LEN) holds besides its NUL.
@@ -109,7 +110,88 @@ pub enum Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        Ok(())
+        use Refusal::*;
+        match *self {
+            Routes(routes) => write!(f, "{routes} routes, must be 1 to {MAX_ROUTES}"),
+            RouteNodes { given, routes } => write!(f, "nodes of {given} routes given, of {routes}"),
+            Listeners(count) => write!(f, "{count} listeners, at most {MAX_LISTENERS}"),
+            Nodes(count) => write!(f, "{count} nodes, at most {MAX_NODES}"),
+            ListenerAddress(listener, address) => {
+                write!(f, "listener {listener}: {address} is no routable address")
+            }
+            ListenerPorts {
+                listener,
+                first,
+                last,
+            } => {
+                write!(f, "listener {listener}: ")?;
+                ports(f, first, last)
+            }
+            NodePorts {
+                listener,
+                first,
+                last,
+            } => {
+                write!(f, "listener {listener}: node ")?;
+                ports(f, first, last)
+            }
+            ListenersOverlap(one, other) => write!(f, "listeners {one} and {other} overlap"),
+            NodeZero => write!(f, "node 0: ids start from 1"),
+            NodeTwice(id) => write!(f, "node {id}: given twice"),
+            NodeNoAddress(id) => write!(f, "node {id}: has no address"),
+            NodeAddress(id, address) => {
+                write!(f, "node {id}: {address} is no routable address")
+            }
+            NodeIsVip(id, address) => write!(f, "node {id}: {address} is a listener's"),
+            TargetNode(target, node) => {
+                write!(f, "target {target}: node {node} is not in the table")
+            }
+            TargetListener(node, listener) => {
+                write!(f, "node {node}: target of unknown listener {listener}")
+            }
+            TargetTwice(node, listener) => {
+                write!(f, "node {node}: two targets for listener {listener}")
+            }
+            TargetPorts {
+                node,
+                listener,
+                first,
+                last,
+            } => {
+                write!(f, "node {node}, listener {listener}: ")?;
+                ports(f, first, last)
+            }
+            RouteNode { route, node } => write!(f, "node {node}: unknown (route {route})"),
+            ListenersAmbiguous {
+                node,
+                listeners: (one, other),
+                protocol,
+                port,
+            } => {
+                let protocol = protocol.name();
+                write!(f, "node {node}: listeners {one} and {other} ")?;
+                write!(f, "share {protocol} port {port}: replies ambiguous")
+            }
+            NodesAmbiguous {
+                nodes: (one, other),
+                protocol,
+                port,
+            } => {
+                let protocol = protocol.name();
+                write!(f, "nodes {one} and {other} ")?;
+                write!(
+                    f,
+                    "share address, {protocol} port {port}: replies ambiguous"
+                )
+            }
+            Storage => write!(f, "storage of a wrong size"),
+        }
+    }
+}
+
+fn ports(f: &mut fmt::Formatter<'_>, first: u16, last: u32) -> fmt::Result {
+    match first {
+        0 => write!(f, "port 0, must be at least 1"),
+        _ => write!(f, "ports {first}-{last} exceed 65535"),
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changing one side of a packet, with its checksums, in place.
 
-use super::address::Address;
-use super::checksum::{ChecksumDelta, Csum};
+use super::address::{Address, Protocol};
+use super::checksum::{Change, ChecksumDelta, Csum};
 use super::parse::Packet;
 
 /// Which end of a packet is rewritten.
@@ -15,14 +15,23 @@ pub enum Side {
 }
 
 /// Bytes from the network header on that [`rewrite`] reads or writes.
+#[inline]
 pub fn need(packet: &Packet) -> usize {
-    usize::from(packet.l4).saturating_add(18)
+    let field_end = match packet.protocol {
+        Protocol::Tcp => 18,
+        Protocol::Udp => 8,
+    };
+    usize::from(packet.l4).saturating_add(field_end)
 }
 
 /// Rewrites one side of `packet` in `bytes`, which start at the network header
 /// and reach at least [`need`] bytes. Gives what a CHECKSUM_COMPLETE sum must
 /// be changed by, or None, nothing having been changed, where `bytes` do not
 /// hold what `packet` says or `to` is of another family.
+///
+/// A UDP checksum of 0, which means that there is none, stays 0; one that is
+/// computed as 0 is written as 0xffff (RFC 768).
+#[inline]
 pub fn rewrite(
     bytes: &mut [u8],
     packet: &Packet,
@@ -30,6 +39,141 @@ pub fn rewrite(
     to: (Address, u16),
     csum: Csum,
 ) -> Option<ChecksumDelta> {
-    let _ = (bytes, packet, side, to, csum);
-    None
+    let from = match side {
+        Side::Source => (packet.src, packet.sport),
+        Side::Destination => (packet.dst, packet.dport),
+    };
+    let ports = (from.1.to_be_bytes(), to.1.to_be_bytes());
+    match (from.0, to.0) {
+        (Address::V4(old), Address::V4(new)) => {
+            rewrite_v4(bytes, packet, side, (old, new), ports, csum)
+        }
+        (Address::V6(old), Address::V6(new)) => {
+            rewrite_v6(bytes, packet, side, (old, new), ports, csum)
+        }
+        _ => None,
+    }
+}
+
+#[inline]
+fn rewrite_v4(
+    bytes: &mut [u8],
+    packet: &Packet,
+    side: Side,
+    (old, new): ([u8; 4], [u8; 4]),
+    ports: ([u8; 2], [u8; 2]),
+    csum: Csum,
+) -> Option<ChecksumDelta> {
+    let transport = usize::from(packet.l4).checked_sub(20)?;
+    let (_, rest) = bytes.split_first_chunk_mut::<10>()?;
+    let (header_checksum, rest) = rest.split_first_chunk_mut::<2>()?;
+    let (source, rest) = rest.split_first_chunk_mut::<4>()?;
+    let (destination, rest) = rest.split_first_chunk_mut::<4>()?;
+    let mut transport = Transport::of(rest.get_mut(transport..)?, packet.protocol, side)?;
+    let address = match side {
+        Side::Source => source,
+        Side::Destination => destination,
+    };
+    if *address != old || *transport.port != ports.0 {
+        return None;
+    }
+    let change = Change::default().word(old, new);
+    *address = new;
+    *header_checksum = change.complete(*header_checksum);
+    Some(match transport.update(change, ports, csum) {
+        // The header's checksum makes up for the address; the field for
+        // address and port, so that the address is taken off once too often.
+        Field::Changed => change.negated(),
+        Field::None => Change::default().half(ports.0, ports.1).delta(),
+        Field::Partial => ChecksumDelta::default(),
+    })
+}
+
+#[inline]
+fn rewrite_v6(
+    bytes: &mut [u8],
+    packet: &Packet,
+    side: Side,
+    (old, new): ([u8; 16], [u8; 16]),
+    ports: ([u8; 2], [u8; 2]),
+    csum: Csum,
+) -> Option<ChecksumDelta> {
+    let transport = usize::from(packet.l4).checked_sub(40)?;
+    let (_, rest) = bytes.split_first_chunk_mut::<8>()?;
+    let (source, rest) = rest.split_first_chunk_mut::<16>()?;
+    let (destination, rest) = rest.split_first_chunk_mut::<16>()?;
+    let mut transport = Transport::of(rest.get_mut(transport..)?, packet.protocol, side)?;
+    let address = match side {
+        Side::Source => source,
+        Side::Destination => destination,
+    };
+    if *address != old || *transport.port != ports.0 {
+        return None;
+    }
+    let change = Change::default().address(old, new);
+    *address = new;
+    Some(match transport.update(change, ports, csum) {
+        // The field makes up for both address and port.
+        Field::Changed | Field::Partial => ChecksumDelta::default(),
+        Field::None => change.half(ports.0, ports.1).delta(),
+    })
+}
+
+/// What became of the transport's checksum field.
+enum Field {
+    /// It makes up for the changes.
+    Changed,
+    /// There is no checksum.
+    None,
+    /// It makes up for the address; the rest is yet to be summed.
+    Partial,
+}
+
+/// The parts of a transport header that are rewritten.
+struct Transport<'a> {
+    port: &'a mut [u8; 2],
+    checksum: &'a mut [u8; 2],
+    protocol: Protocol,
+}
+
+impl<'a> Transport<'a> {
+    #[inline]
+    fn of(bytes: &'a mut [u8], protocol: Protocol, side: Side) -> Option<Transport<'a>> {
+        let (source, rest) = bytes.split_first_chunk_mut::<2>()?;
+        let (destination, rest) = rest.split_first_chunk_mut::<2>()?;
+        let between = match protocol {
+            Protocol::Tcp => 12,
+            Protocol::Udp => 2,
+        };
+        let checksum = rest.get_mut(between..)?.first_chunk_mut::<2>()?;
+        let port = match side {
+            Side::Source => source,
+            Side::Destination => destination,
+        };
+        Some(Transport {
+            port,
+            checksum,
+            protocol,
+        })
+    }
+
+    /// Writes the new one of `ports` (old, new), and a checksum for it and for
+    /// the `change` of the address.
+    #[inline]
+    fn update(&mut self, change: Change, ports: ([u8; 2], [u8; 2]), csum: Csum) -> Field {
+        *self.port = ports.1;
+        if csum == Csum::Partial {
+            *self.checksum = change.partial(*self.checksum);
+            return Field::Partial;
+        }
+        if self.protocol == Protocol::Udp && *self.checksum == [0, 0] {
+            return Field::None;
+        }
+        let checksum = change.half(ports.0, ports.1).complete(*self.checksum);
+        *self.checksum = match (self.protocol, checksum) {
+            (Protocol::Udp, [0, 0]) => [0xff, 0xff],
+            _ => checksum,
+        };
+        Field::Changed
+    }
 }

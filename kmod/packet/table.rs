@@ -10,7 +10,7 @@ use super::address::{Address, Protocol};
 use super::exit::Exit;
 use super::parse::Packet;
 
-/// Most routes a table can have.
+/// Most routes a table can have, as in the netlink spec.
 pub const MAX_ROUTES: u32 = 32_768;
 /// Most nodes a table can have.
 pub const MAX_NODES: usize = 4_096;
@@ -39,6 +39,14 @@ pub struct Node {
     pub v4: Option<[u8; 4]>,
     /// Where IPv6 packets for it go.
     pub v6: Option<[u8; 16]>,
+}
+
+impl Node {
+    /// Its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        let (v4, v6) = (self.v4.map(Address::V4), self.v6.map(Address::V6));
+        v4.into_iter().chain(v6)
+    }
 }
 
 /// A node's own port for a listener.
@@ -80,23 +88,44 @@ pub struct Sizes {
     pub ids: usize,
 }
 
-/// A place of the hash of addresses. `count` 0: empty.
+/// Whose address a bucket holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Owner {
+    #[default]
+    Nobody,
+    Listener,
+    Node,
+}
+
+/// A place of the hash of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Bucket {
     pub(super) address: Address,
-    pub(super) vip: bool,
-    pub(super) used: bool,
+    pub(super) owner: Owner,
+    /// Its ranges: where they start, and how many.
     pub(super) start: u32,
     pub(super) count: u32,
 }
 
-/// A range of ports of an address, and the listener that it belongs to.
+/// The ports of all routes on an address, and the listener that they belong to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
 pub struct Range {
-    /// Protocol in bit 16, first port below.
+    /// Protocol and port of route 1, as [`key`] makes them.
     pub(super) first: u32,
-    pub(super) last: u16,
+    /// Number of routes, less one.
+    pub(super) span: u16,
+    /// Index of the listener.
     pub(super) listener: u16,
+}
+
+/// Protocol and port as one number, by which ranges are sorted.
+#[inline]
+pub(super) fn key(protocol: Protocol, port: u16) -> u32 {
+    let protocol = match protocol {
+        Protocol::Tcp => 0,
+        Protocol::Udp => 0x1_0000,
+    };
+    protocol | u32::from(port)
 }
 
 /// A node's addresses.
@@ -129,6 +158,21 @@ pub struct Storage<'a> {
     pub routes: &'a mut [u16],
     /// Scratch.
     pub ids: &'a mut [Id],
+}
+
+impl Storage<'_> {
+    /// The sizes of its slices.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            buckets: self.buckets.len(),
+            ranges: self.ranges.len(),
+            listeners: self.listeners.len(),
+            nodes: self.nodes.len(),
+            bases: self.bases.len(),
+            routes: self.routes.len(),
+            ids: self.ids.len(),
+        }
+    }
 }
 
 /// A built table. Made of the slices of the [`Storage`] that `build` has filled.
@@ -173,36 +217,137 @@ impl<'a> View<'a> {
     /// Where a packet from a client goes.
     #[inline]
     pub fn forward(&self, packet: &Packet) -> Forward {
-        let _ = packet;
-        Forward::NotOurs
+        let found = self.lookup(&packet.dst, Owner::Listener, packet.protocol, packet.dport);
+        match found {
+            Some((route, listener)) => self.node_place(&packet.dst, route, listener),
+            None => Forward::NotOurs,
+        }
     }
 
     /// The VIP and port that a packet from a node is really from. A function of
     /// the source address, protocol and source port alone.
     #[inline]
     pub fn reverse(&self, packet: &Packet) -> Option<(Address, u16)> {
-        let _ = packet;
-        None
+        let (route, listener) =
+            self.lookup(&packet.src, Owner::Node, packet.protocol, packet.sport)?;
+        let listener = self.listeners.get(usize::from(listener))?;
+        Some((listener.address, listener.port.wrapping_add(route)))
     }
 
     /// Whether a listener has this address.
     #[inline]
     pub fn is_vip(&self, address: &Address) -> bool {
-        let _ = address;
-        false
+        self.find(address, Owner::Listener).is_some()
     }
 
-    /// Whether a node that can be reached by some listener has this address.
+    /// Whether a node has this address.
     #[inline]
     pub fn is_node(&self, address: &Address) -> bool {
-        let _ = address;
-        false
+        self.find(address, Owner::Node).is_some()
     }
 
     /// Whether a listener has this address and protocol, or any if None.
     #[inline]
     pub fn exposes(&self, address: &Address, protocol: Option<Protocol>) -> bool {
-        let _ = protocol;
-        self.is_vip(address)
+        let Some(bucket) = self.find(address, Owner::Listener) else {
+            return false;
+        };
+        let Some(protocol) = protocol else {
+            return true;
+        };
+        let all = key(protocol, 0)..=key(protocol, u16::MAX);
+        let ranges = self.ranges_of(bucket);
+        ranges.iter().any(|range| all.contains(&range.first))
+    }
+
+    /// Index from 0 of the node of a route, from 1.
+    pub fn node_of(&self, route: u32) -> Option<usize> {
+        let route = usize::try_from(route.checked_sub(1)?).ok()?;
+        usize::from(*self.routes.get(route)?).checked_sub(1)
+    }
+
+    /// Where the route (from 0) of a listener goes, for a packet to `vip`.
+    #[inline]
+    fn node_place(&self, vip: &Address, route: u16, listener: u16) -> Forward {
+        let node = self.routes.get(usize::from(route)).copied().unwrap_or(0);
+        let Some(node) = usize::from(node).checked_sub(1) else {
+            return Forward::Drop(Exit::DropNoNode);
+        };
+        let Some(addresses) = self.nodes.get(node) else {
+            return Forward::Drop(Exit::DropNoNode);
+        };
+        let address = match vip {
+            Address::V4(_) => addresses.v4.map(Address::V4),
+            Address::V6(_) => addresses.v6.map(Address::V6),
+        };
+        // Cannot overflow: both were indexes of arrays of at most 4,096 and 64.
+        let base = node
+            .wrapping_mul(self.listeners.len())
+            .wrapping_add(usize::from(listener));
+        match (address, self.bases.get(base)) {
+            (Some(address), Some(base)) => Forward::To {
+                address,
+                port: base.wrapping_add(route),
+            },
+            _ => Forward::Drop(Exit::DropNoAddress),
+        }
+    }
+
+    /// Route (from 0) and listener of a port of an address.
+    #[inline]
+    fn lookup(
+        &self,
+        address: &Address,
+        owner: Owner,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<(u16, u16)> {
+        let ranges = self.ranges_of(self.find(address, owner)?);
+        let key = key(protocol, port);
+        // A handful is found sooner by going through it.
+        let range = if ranges.len() <= 8 {
+            ranges.iter().find(|range| range.offset(key).is_some())?
+        } else {
+            let after = ranges.partition_point(|range| range.first <= key);
+            ranges.get(after.checked_sub(1)?)?
+        };
+        Some((range.offset(key)?, range.listener))
+    }
+
+    /// The bucket of an address, if `owner` has it.
+    #[inline]
+    fn find(&self, address: &Address, owner: Owner) -> Option<&'a Bucket> {
+        let mask = self.buckets.len().wrapping_sub(1);
+        let mut at = address.hash();
+        // Ends at an empty bucket, since at least half of them are.
+        for _ in 0..self.buckets.len() {
+            let bucket = self.buckets.get(at & mask)?;
+            if bucket.owner == Owner::Nobody {
+                return None;
+            }
+            if bucket.address == *address {
+                return (bucket.owner == owner).then_some(bucket);
+            }
+            at = at.wrapping_add(1);
+        }
+        None
+    }
+
+    /// The ranges of a bucket.
+    #[inline]
+    fn ranges_of(&self, bucket: &Bucket) -> &'a [Range] {
+        let start = bucket.start as usize;
+        let end = start.saturating_add(bucket.count as usize);
+        self.ranges.get(start..end).unwrap_or(&[])
+    }
+}
+
+impl Range {
+    /// The route (from 0) at a [`key`], if that is within the range.
+    #[inline]
+    pub(super) fn offset(&self, key: u32) -> Option<u16> {
+        let offset = key.wrapping_sub(self.first);
+        // What passes the comparison fits.
+        (offset <= u32::from(self.span)).then_some(offset as u16)
     }
 }
