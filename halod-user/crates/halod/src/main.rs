@@ -1,2 +1,3 @@
-//! See the README.
+//! The daemon's program: reads the command line, runs, maps errors to exit codes.
+
 fn main() {}

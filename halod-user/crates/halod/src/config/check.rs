@@ -1,0 +1,427 @@
+//! The rules that a configuration must keep. All of them are checked, so that one
+//! run of `--check-config` names every problem.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use halod_proto::{NodeName, Protocol};
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::error::Problem;
+use super::file;
+use super::{Config, Listener, MAX_LISTENERS, MAX_NODES, MAX_ROUTES, Nodes};
+
+const MS: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Check<'a> {
+    source: &'a str,
+    problems: Vec<Problem>,
+}
+
+/// Checks every rule; `source` is the text that `file` was read from.
+pub(super) fn check(source: &str, file: file::File) -> Result<Config, Vec<Problem>> {
+    let mut c = Check {
+        source,
+        problems: Vec::new(),
+    };
+    let cluster = c.name("cluster", &file.cluster);
+    let routes = c.number("routes", Some(&file.routes), 1..=MAX_ROUTES, 1);
+    let nodes = c.nodes(file.nodes.into_inner());
+    let active_min = c.number(
+        "active_min",
+        file.active_min.as_ref(),
+        1..=routes.min(MAX_NODES),
+        1,
+    );
+    let reserve = c.number("reserve", file.reserve.as_ref(), 0..=MAX_NODES, 0);
+    let store = c.path("store", file.store, "/var/lib/halod/halod.db");
+    let control = c.path("control", file.control, halod_control::DEFAULT_SOCKET);
+    // A sockaddr_un holds 108 bytes with the final NUL; the socket is made under a longer
+    // name first (see control.rs).
+    if control.as_os_str().len() > 90 {
+        c.problems.push(Problem {
+            line: None,
+            text: format!(
+                "control: {} has {} bytes; the path of a Unix socket can have 90 here",
+                control.display(),
+                control.as_os_str().len()
+            ),
+        });
+    }
+    let spans: Vec<Range<usize>> = file.listener.iter().map(Spanned::span).collect();
+    let listeners: Vec<Listener> = file
+        .listener
+        .into_iter()
+        .map(|l| c.listener(l, routes))
+        .collect();
+    if listeners.is_empty() {
+        c.problems.push(Problem {
+            line: None,
+            text: "there is no listener; write for example: [[listener]] with name, addresses, \
+                   protocol and port below it"
+                .into(),
+        });
+    }
+    let kernel_listeners: usize = listeners.iter().map(|l| l.addresses.len()).sum();
+    if kernel_listeners > MAX_LISTENERS {
+        c.problems.push(Problem {
+            line: None,
+            text: format!(
+                "the listeners have {kernel_listeners} addresses together; at most \
+                 {MAX_LISTENERS} are possible"
+            ),
+        });
+    }
+    for (i, span) in spans.iter().enumerate() {
+        for j in 0..i {
+            c.pair(span, &listeners[j], &listeners[i], routes);
+        }
+    }
+    if !c.problems.is_empty() {
+        c.problems.sort_by_key(|p| p.line);
+        return Err(c.problems);
+    }
+    Ok(Config {
+        cluster,
+        routes,
+        active_min,
+        reserve,
+        store,
+        control,
+        listeners,
+        nodes,
+    })
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, span: &Range<usize>, text: impl Into<String>) {
+        self.problems.push(Problem::at(self.source, span, text));
+    }
+
+    fn name(&mut self, key: &str, value: &Spanned<String>) -> String {
+        if let Err(error) = value.get_ref().parse::<NodeName>() {
+            let text = error.to_string().replace("a node's name", "a name");
+            self.wrong(&value.span(), format!("{key}: {text}"));
+        }
+        value.get_ref().clone()
+    }
+
+    fn number<T>(
+        &mut self,
+        key: &str,
+        value: Option<&Spanned<i64>>,
+        right: RangeInclusive<T>,
+        default: T,
+    ) -> T
+    where
+        T: Copy + Display + TryFrom<i64> + PartialOrd,
+    {
+        let Some(value) = value else { return default };
+        match T::try_from(*value.get_ref()) {
+            Ok(number) if right.contains(&number) => number,
+            _ => {
+                let text = format!(
+                    "{key} = {} is out of range; {} to {} is possible",
+                    value.get_ref(),
+                    right.start(),
+                    right.end()
+                );
+                self.wrong(&value.span(), text);
+                default
+            }
+        }
+    }
+
+    fn duration(
+        &mut self,
+        key: &str,
+        value: Option<&Spanned<String>>,
+        right: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Duration {
+        let Some(value) = value else { return default };
+        match humantime::parse_duration(value.get_ref()) {
+            // The state machine's clock has milliseconds.
+            Ok(d) if right.contains(&d) && d.subsec_nanos() % 1_000_000 == 0 => return d,
+            Ok(d) if right.contains(&d) => self.wrong(
+                &value.span(),
+                format!(
+                    "{key} = {:?}: whole milliseconds are needed",
+                    value.get_ref()
+                ),
+            ),
+            Ok(_) => self.wrong(
+                &value.span(),
+                format!(
+                    "{key} = {:?} is out of range; {} to {} is possible",
+                    value.get_ref(),
+                    humantime::format_duration(*right.start()),
+                    humantime::format_duration(*right.end())
+                ),
+            ),
+            Err(error) => self.wrong(
+                &value.span(),
+                format!(
+                    "{key} = {:?} is not a duration ({error}); write a number with its unit, \
+                     for example: {key} = \"{}\"",
+                    value.get_ref(),
+                    humantime::format_duration(default)
+                ),
+            ),
+        }
+        default
+    }
+
+    fn path(&mut self, key: &str, value: Option<Spanned<String>>, default: &str) -> PathBuf {
+        let Some(value) = value else {
+            return PathBuf::from(default);
+        };
+        let path = PathBuf::from(value.get_ref());
+        if !path.is_absolute() || path.file_name().is_none() {
+            let text = format!(
+                "{key} = {:?} is not the absolute path of a file; write for example: {key} = {default:?}",
+                value.get_ref()
+            );
+            self.wrong(&value.span(), text);
+        }
+        path
+    }
+
+    fn listener(&mut self, listener: Spanned<file::Listener>, routes: u32) -> Listener {
+        let file::Listener {
+            name,
+            addresses,
+            protocol,
+            port,
+            node_port,
+        } = listener.into_inner();
+        let name = self.name("name", &name);
+        let protocol = match protocol.get_ref().as_str() {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            other => {
+                let text = format!("protocol = {other:?} is not possible; \"tcp\" and \"udp\" are");
+                self.wrong(&protocol.span(), text);
+                Protocol::Tcp
+            }
+        };
+        let addresses = self.addresses(&addresses);
+        let port = self.port_range("port", &port, routes);
+        let node_port = node_port.map(|p| self.port_range("node_port", &p, routes));
+        Listener {
+            name,
+            addresses,
+            protocol,
+            port,
+            node_port,
+        }
+    }
+
+    fn addresses(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for value in list.get_ref() {
+            let Ok(address) = value.get_ref().parse::<IpAddr>() else {
+                let text = format!(
+                    "{:?} is not an IPv4 or IPv6 address; write for example: \"198.51.100.1\"",
+                    value.get_ref()
+                );
+                self.wrong(&value.span(), text);
+                continue;
+            };
+            if let Some(kind) = not_a_vip(address) {
+                let text = format!("{address} is {kind}; a listener needs a unicast address");
+                self.wrong(&value.span(), text);
+            } else if addresses.iter().any(|a| a.is_ipv4() == address.is_ipv4()) {
+                // A reply from a node's port must belong to one VIP.
+                let text = format!(
+                    "{address} is the listener's second address of its family, and a reply of a \
+                     node could not be told apart; make it another [[listener]] with another \
+                     node_port"
+                );
+                self.wrong(&value.span(), text);
+            }
+            addresses.push(address);
+        }
+        if list.get_ref().is_empty() {
+            let text = "addresses is empty; write for example: addresses = [\"198.51.100.1\"]";
+            self.wrong(&list.span(), text);
+        }
+        addresses
+    }
+
+    /// A port from which `routes` ports go up.
+    fn port_range(&mut self, key: &str, value: &Spanned<i64>, routes: u32) -> u16 {
+        let highest = 65_536 - routes.min(65_535);
+        match u16::try_from(*value.get_ref()) {
+            Ok(port) if (1..=highest).contains(&u32::from(port)) => port,
+            _ => {
+                let text = format!(
+                    "{key} = {} is out of range; with {routes} routes it can be 1 to {highest}, \
+                     so that the port of the last route is at most 65535",
+                    value.get_ref()
+                );
+                self.wrong(&value.span(), text);
+                1
+            }
+        }
+    }
+
+    /// What two listeners must not do; `span` is the second one's.
+    fn pair(&mut self, span: &Range<usize>, a: &Listener, b: &Listener, routes: u32) {
+        if a.name == b.name {
+            let text = format!("there are two listeners of the name {:?}", b.name);
+            self.wrong(span, text);
+        }
+        if a.protocol != b.protocol {
+            return;
+        }
+        let ports = |first: u16| format!("{first}-{}", u32::from(first) + routes - 1);
+        let overlap = |p: u16, q: u16| u32::from(p.abs_diff(q)) < routes;
+        if overlap(a.port, b.port)
+            && let Some(address) = b.addresses.iter().find(|x| a.addresses.contains(x))
+        {
+            let text = format!(
+                "listener {:?} ({address}, {} {}) overlaps listener {:?} ({}); {} apart is needed \
+                 with {routes} routes",
+                b.name,
+                b.protocol,
+                ports(b.port),
+                a.name,
+                ports(a.port),
+                routes
+            );
+            self.wrong(span, text);
+            return;
+        }
+        let (p, q) = (a.node_port.unwrap_or(a.port), b.node_port.unwrap_or(b.port));
+        let family = |l: &Listener, v4: bool| l.addresses.iter().any(|x| x.is_ipv4() == v4);
+        let together = [true, false]
+            .into_iter()
+            .any(|v4| family(a, v4) && family(b, v4));
+        if overlap(p, q) && together {
+            let text = format!(
+                "listener {:?} and listener {:?} use the same {} ports on the nodes ({} and {}), \
+                 and a reply of a node could not be told apart; give {:?} a node_port that is at \
+                 least {routes} away from {p}",
+                a.name,
+                b.name,
+                b.protocol,
+                ports(p),
+                ports(q),
+                b.name
+            );
+            self.wrong(span, text);
+        }
+    }
+
+    fn nodes(&mut self, nodes: file::Nodes) -> Nodes {
+        let mut listen = Vec::new();
+        for value in nodes.listen.get_ref() {
+            match value.get_ref().parse::<SocketAddr>() {
+                Ok(address) if listen.contains(&address) => {
+                    self.wrong(&value.span(), format!("{address} is there twice"));
+                }
+                Ok(address) => listen.push(address),
+                Err(_) => {
+                    let text = format!(
+                        "{:?} is not an address with a port; write for example: \
+                         \"192.0.2.1:7600\" or \"[2001:db8::1]:7600\"",
+                        value.get_ref()
+                    );
+                    self.wrong(&value.span(), text);
+                }
+            }
+        }
+        if nodes.listen.get_ref().is_empty() {
+            let text = "listen is empty, so no node could register; write for example: \
+                        listen = [\"192.0.2.1:7600\"]";
+            self.wrong(&nodes.listen.span(), text);
+        }
+        let mut plaintext_from = Vec::new();
+        for value in nodes.plaintext_from.get_ref() {
+            match value.get_ref().parse::<IpNet>() {
+                Ok(range) => plaintext_from.push(range.trunc()),
+                Err(_) => {
+                    let text = format!(
+                        "{:?} is not a range of addresses; write for example: \"192.0.2.0/24\" or, \
+                         for one address, \"192.0.2.11/32\"",
+                        value.get_ref()
+                    );
+                    self.wrong(&value.span(), text);
+                }
+            }
+        }
+        if nodes.plaintext_from.get_ref().is_empty() {
+            let text = "plaintext_from is empty, and without TLS no node could register; write \
+                        for example: plaintext_from = [\"192.0.2.0/24\"]";
+            self.wrong(&nodes.plaintext_from.span(), text);
+        }
+        let second = 1000 * MS;
+        Nodes {
+            listen,
+            plaintext_from,
+            heartbeat: self.duration(
+                "heartbeat",
+                nodes.heartbeat.as_ref(),
+                10 * MS..=MINUTE,
+                100 * MS,
+            ),
+            heartbeat_misses: self.number(
+                "heartbeat_misses",
+                nodes.heartbeat_misses.as_ref(),
+                1..=1000,
+                3,
+            ),
+            rejoin: self.duration(
+                "rejoin",
+                nodes.rejoin.as_ref(),
+                Duration::ZERO..=10 * MINUTE,
+                2 * second,
+            ),
+            restart_grace: self.duration(
+                "restart_grace",
+                nodes.restart_grace.as_ref(),
+                Duration::ZERO..=10 * MINUTE,
+                5 * second,
+            ),
+            hello_timeout: self.duration(
+                "hello_timeout",
+                nodes.hello_timeout.as_ref(),
+                100 * MS..=MINUTE,
+                2 * second,
+            ),
+            max_nodes: self.number("max_nodes", nodes.max_nodes.as_ref(), 1..=MAX_NODES, 256),
+            max_handshakes: self.number(
+                "max_handshakes",
+                nodes.max_handshakes.as_ref(),
+                1..=65_536,
+                64,
+            ),
+        }
+    }
+}
+
+/// Why clients cannot be sent to `address`, if they cannot.
+fn not_a_vip(address: IpAddr) -> Option<&'static str> {
+    let v4_mapped = matches!(address, IpAddr::V6(a) if a.to_ipv4_mapped().is_some());
+    let link_local = match address {
+        IpAddr::V4(a) => a.is_link_local(),
+        IpAddr::V6(a) => a.is_unicast_link_local(),
+    };
+    let reserved = matches!(address, IpAddr::V4(a) if a.octets()[0] >= 240 || a.octets()[0] == 0);
+    [
+        (address.is_unspecified(), "unspecified"),
+        (address.is_loopback(), "a loopback address"),
+        (address.is_multicast(), "a multicast address"),
+        (link_local, "a link-local address"),
+        (v4_mapped, "an IPv4 address written as IPv6"),
+        (reserved, "a reserved or broadcast address"),
+    ]
+    .into_iter()
+    .find_map(|(is, kind)| is.then_some(kind))
+}

@@ -1,0 +1,328 @@
+//! Every problem of a configuration is named with its file, line and the right form.
+
+use std::path::Path;
+use std::time::Duration;
+
+use halod::config::Config;
+use halod_proto::Protocol;
+
+const GOOD: &str = r#"cluster = "push"
+routes = 24
+active_min = 3
+reserve = 1
+store = "/var/lib/halod/halod.db"
+control = "/run/halod/control.sock"
+
+[[listener]]
+name = "browsers"
+addresses = ["198.51.100.1", "2001:db8:1::1"]
+protocol = "tcp"
+port = 8000
+
+[[listener]]
+name = "apps"
+addresses = ["198.51.100.1"]
+protocol = "tcp"
+port = 9000
+node_port = 9100
+
+[nodes]
+listen = ["192.0.2.1:7600"]
+plaintext_from = ["192.0.2.0/24"]
+heartbeat = "100ms"
+heartbeat_misses = 3
+rejoin = "2s"
+restart_grace = "5s"
+max_nodes = 256
+max_handshakes = 64
+"#;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("halod.toml")).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_whole_configuration() {
+    let config = parse(GOOD).expect("a good configuration");
+    assert_eq!(config.routes, 24);
+    assert_eq!(config.listeners[0].addresses.len(), 2);
+    assert_eq!(config.listeners[0].node_port, None);
+    assert_eq!(config.listeners[1].protocol, Protocol::Tcp);
+    assert_eq!(config.listeners[1].node_port, Some(9100));
+    assert_eq!(config.nodes.heartbeat, Duration::from_millis(100));
+    assert_eq!(config.nodes.restart_grace, Duration::from_secs(5));
+}
+
+#[test]
+fn the_packaged_example_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../packaging/halod.toml");
+    let config = Config::load(&path).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(config.cluster, "push");
+}
+
+#[test]
+fn only_what_has_no_default_is_needed() {
+    let short = r#"cluster = "push"
+routes = 24
+[[listener]]
+name = "browsers"
+addresses = ["198.51.100.1"]
+protocol = "udp"
+port = 8000
+[nodes]
+listen = ["[2001:db8::1]:7600"]
+plaintext_from = ["2001:db8::/64"]
+"#;
+    let config = parse(short).expect("defaults");
+    assert_eq!((config.active_min, config.reserve), (1, 0));
+    assert_eq!(config.nodes.rejoin, Duration::from_secs(2));
+}
+
+/// (what is replaced, with what, what the error must say)
+const WRONG: &[(&str, &str, &[&str])] = &[
+    (
+        "routes = 24",
+        "routes = 0",
+        &["halod.toml:2: routes = 0 is out of range; 1 to 32768"],
+    ),
+    (
+        "routes = 24",
+        "routes = 32769",
+        &["halod.toml:2:", "1 to 32768"],
+    ),
+    (
+        "routes = 24",
+        "routes = \"24\"",
+        &[
+            "halod.toml:2: invalid type: string \"24\"",
+            "write for example: routes = 24",
+        ],
+    ),
+    (
+        "routes = 24\n",
+        "",
+        &["halod.toml: routes is missing; write for example: routes = 24"],
+    ),
+    (
+        "routes = 24",
+        "route = 24",
+        &[
+            "halod.toml:2: unknown field `route`, expected one of",
+            "`routes`",
+        ],
+    ),
+    ("routes = 24", "routes = 24 24", &["halod.toml:2: "]),
+    (
+        "routes = 24",
+        "routes = 24\nroutes = 25",
+        &["halod.toml:3: duplicate key"],
+    ),
+    (
+        "cluster = \"push\"",
+        "cluster = \"Push!\"",
+        &["halod.toml:1: cluster: \"Push!\" is not a name", "a-z"],
+    ),
+    (
+        "active_min = 3",
+        "active_min = 25",
+        &["halod.toml:3: active_min = 25", "1 to 24"],
+    ),
+    (
+        "reserve = 1",
+        "reserve = -1",
+        &["halod.toml:4: reserve = -1", "0 to 4096"],
+    ),
+    (
+        "\"/var/lib/halod/halod.db\"",
+        "\"halod.db\"",
+        &["halod.toml:5: store = \"halod.db\" is not the absolute path"],
+    ),
+    (
+        "name = \"apps\"",
+        "name = \"browsers\"",
+        &["halod.toml:14: there are two listeners of the name \"browsers\""],
+    ),
+    (
+        "name = \"apps\"\n",
+        "",
+        &["halod.toml:14: name is missing; write for example: name = \"browsers\""],
+    ),
+    (
+        "port = 8000",
+        "port = 65513",
+        &["halod.toml:12: port = 65513", "1 to 65512"],
+    ),
+    ("port = 8000", "port = 0", &["halod.toml:12: port = 0"]),
+    (
+        "node_port = 9100",
+        "node_port = 70000",
+        &["halod.toml:19: node_port = 70000"],
+    ),
+    (
+        "port = 9000",
+        "port = 8023",
+        &[
+            "halod.toml:14: listener \"apps\" (198.51.100.1, tcp 8023-8046) overlaps listener \"browsers\" (8000-8023)",
+        ],
+    ),
+    (
+        "node_port = 9100",
+        "node_port = 7977",
+        &[
+            "halod.toml:14: listener \"browsers\" and listener \"apps\" use the same tcp ports on the nodes",
+            "at least 24 away from 8000",
+        ],
+    ),
+    (
+        "protocol = \"tcp\"\nport = 8000",
+        "protocol = \"sctp\"\nport = 8000",
+        &["halod.toml:11: protocol = \"sctp\"", "\"udp\""],
+    ),
+    (
+        "\"2001:db8:1::1\"",
+        "\"198.51.100.2\"",
+        &[
+            "halod.toml:10: 198.51.100.2 is the listener's second address of its family",
+            "node_port",
+        ],
+    ),
+    (
+        "\"2001:db8:1::1\"",
+        "\"198.51.100\"",
+        &["halod.toml:10: \"198.51.100\" is not an IPv4 or IPv6 address"],
+    ),
+    (
+        "\"2001:db8:1::1\"",
+        "\"ff02::1\"",
+        &["halod.toml:10: ff02::1 is a multicast address"],
+    ),
+    (
+        "\"2001:db8:1::1\"",
+        "\"::1\"",
+        &["halod.toml:10: ::1 is a loopback address"],
+    ),
+    (
+        "listen = [\"192.0.2.1:7600\"]",
+        "listen = [\"192.0.2.1\"]",
+        &["halod.toml:22: \"192.0.2.1\" is not an address with a port"],
+    ),
+    (
+        "listen = [\"192.0.2.1:7600\"]",
+        "listen = []",
+        &["halod.toml:22: listen is empty"],
+    ),
+    (
+        "[\"192.0.2.0/24\"]",
+        "[\"192.0.2.0\"]",
+        &[
+            "halod.toml:23: \"192.0.2.0\" is not a range of addresses",
+            "/24",
+        ],
+    ),
+    (
+        "[\"192.0.2.0/24\"]",
+        "[]",
+        &["halod.toml:23: plaintext_from is empty"],
+    ),
+    (
+        "\"100ms\"",
+        "\"100\"",
+        &[
+            "halod.toml:24: heartbeat = \"100\" is not a duration",
+            "\"100ms\"",
+        ],
+    ),
+    (
+        "\"100ms\"",
+        "100",
+        &[
+            "halod.toml:24: invalid type: integer",
+            "heartbeat = \"100ms\"",
+        ],
+    ),
+    (
+        "\"100ms\"",
+        "\"1ms\"",
+        &["halod.toml:24: heartbeat = \"1ms\" is out of range; 10ms to 1m"],
+    ),
+    (
+        "\"100ms\"",
+        "\"100500us\"",
+        &["halod.toml:24:", "whole milliseconds"],
+    ),
+    (
+        "heartbeat_misses = 3",
+        "heartbeat_misses = 0",
+        &["halod.toml:25:", "1 to 1000"],
+    ),
+    (
+        "\"2s\"",
+        "\"2h\"",
+        &["halod.toml:26: rejoin = \"2h\" is out of range; 0s to 10m"],
+    ),
+    (
+        "max_nodes = 256",
+        "max_nodes = 5000",
+        &["halod.toml:28:", "1 to 4096"],
+    ),
+    (
+        "[nodes]",
+        "[node]",
+        &["halod.toml:21: unknown field `node`"],
+    ),
+];
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (from, to, says) in WRONG {
+        assert!(GOOD.contains(from), "{from}");
+        let error = parse(&GOOD.replacen(from, to, 1)).expect_err(to);
+        for part in *says {
+            assert!(error.contains(part), "{to}:\n{error}\nshould say: {part}");
+        }
+    }
+}
+
+#[test]
+fn every_problem_is_named_in_one_run() {
+    let text = GOOD
+        .replace("max_nodes = 256", "max_nodes = 0")
+        .replace("\"100ms\"", "\"fast\"")
+        .replace("\"192.0.2.0/24\"", "\"here\"");
+    let error = parse(&text).expect_err("three problems");
+    let lines: Vec<&str> = error
+        .lines()
+        .map(|l| l.split(": ").next().unwrap_or(""))
+        .collect();
+    assert_eq!(
+        lines,
+        ["halod.toml:23", "halod.toml:24", "halod.toml:28"],
+        "{error}"
+    );
+}
+
+#[test]
+fn listeners_of_other_families_or_protocols_share_ports() {
+    let text = GOOD
+        .replace(
+            "addresses = [\"198.51.100.1\", \"2001:db8:1::1\"]",
+            "addresses = [\"2001:db8:1::1\"]",
+        )
+        .replace("node_port = 9100", "node_port = 8000");
+    parse(&text).expect("IPv6 browsers beside IPv4 apps");
+    let text = GOOD
+        .replacen("protocol = \"tcp\"", "protocol = \"udp\"", 1)
+        .replace("port = 9000\nnode_port = 9100", "port = 8000");
+    parse(&text).expect("UDP beside TCP");
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    let error = Config::load(Path::new("/nonexistent/halod.toml"))
+        .expect_err("no file")
+        .to_string();
+    assert!(
+        error.starts_with("/nonexistent/halod.toml: cannot read"),
+        "{error}"
+    );
+}
