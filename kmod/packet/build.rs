@@ -22,7 +22,11 @@ pub fn sizes(input: &Input<'_>) -> Result<Sizes, Refusal> {
     }
     Ok(Sizes {
         // At most half full, and never quite full.
-        buckets: addresses.max(1).saturating_mul(2).next_power_of_two(),
+        buckets: addresses
+            .max(1)
+            .saturating_mul(2)
+            .checked_next_power_of_two()
+            .unwrap_or(0),
         ranges,
         listeners,
         nodes,
