@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's static inlines and macros, as functions that Rust can call.
+ * Nothing here decides anything.
+ */
+#ifndef _HALOD_HELPERS_H
+#define _HALOD_HELPERS_H
+
+#include <linux/skbuff.h>
+#include <net/genetlink.h>
+
+/* Per-CPU arrays of u64. */
+void *halod_percpu_alloc(size_t size);
+void halod_percpu_free(void *percpu);
+void halod_percpu_inc(void *percpu, unsigned int index);
+u64 halod_percpu_sum(void *percpu, unsigned int index);
+
+/* struct sk_buff, whose unions move between kernels. */
+int halod_skb_network_offset(const struct sk_buff *skb);
+unsigned int halod_skb_headlen(const struct sk_buff *skb);
+u8 halod_skb_ip_summed(const struct sk_buff *skb);
+void halod_skb_csum_add(struct sk_buff *skb, u32 delta);
+void halod_skb_set_untracked(struct sk_buff *skb);
+
+/* Namespaces. */
+void *halod_net_generic(const struct net *net, unsigned int id);
+struct net *halod_sock_net(const struct sk_buff *skb);
+struct net *halod_info_net(const struct genl_info *info);
+
+/* Generic netlink. */
+int halod_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
+int halod_genlmsg_multicast(struct net *net, struct sk_buff *skb);
+void halod_dump_check_consistent(struct netlink_callback *cb, void *header);
+u32 halod_dump_portid(const struct netlink_callback *cb);
+long *halod_dump_args(struct netlink_callback *cb);
+
+#endif /* _HALOD_HELPERS_H */

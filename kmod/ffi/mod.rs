@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The only unsafe code of the module, and the only user of the C bindings.
+//!
+//! Each file turns one piece of the kernel's C interface into a safe type. The functions that C
+//! calls are here too: they turn pointers into those types and call a safe method, no more.
+
+pub(crate) mod bindings;
+pub(crate) mod genl;
+pub(crate) mod netfilter;
+pub(crate) mod percpu;
+pub(crate) mod pernet;
+pub(crate) mod rcu;
+pub(crate) mod skb;

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A packet, as the IP hooks of netfilter hand it over.
+//!
+//! C header: `include/linux/skbuff.h`
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::slice;
+
+use super::bindings;
+use crate::packet::{ChecksumDelta, Csum, WINDOW};
+
+const CHECKSUM_COMPLETE: u8 = 2;
+const CHECKSUM_PARTIAL: u8 = 3;
+
+/// A packet that is ours to read and change for `'a`.
+///
+/// # Invariants
+///
+/// `skb` is a valid `sk_buff` that nothing else touches during `'a`, with `data` at the network
+/// header, as `NF_HOOK` of the IP layers passes it (`net/ipv4/ip_input.c`, `net/ipv6/ip6_input.c`:
+/// both call `skb_share_check` first).
+pub(crate) struct Skb<'a> {
+    skb: NonNull<bindings::sk_buff>,
+    _exclusive: PhantomData<&'a mut bindings::sk_buff>,
+}
+
+impl Skb<'_> {
+    /// # Safety
+    ///
+    /// `skb` fulfils the type's invariants for the lifetime of the result.
+    #[inline(always)]
+    pub(super) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Option<Self> {
+        let skb = NonNull::new(skb)?;
+        // SAFETY: By the function's contract `skb` is valid.
+        (unsafe { bindings::halod_skb_network_offset(skb.as_ptr()) } == 0).then_some(Self {
+            // INVARIANT: By the contract, and the offset was just checked.
+            skb,
+            _exclusive: PhantomData,
+        })
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+
+    /// Bytes from the network header to the packet's end.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.skb.as_ptr()).len as usize }
+    }
+
+    /// The packet's first [`WINDOW`] bytes, or all of a shorter one. They are copied into `copy`
+    /// where the kernel keeps them in pieces.
+    #[inline(always)]
+    pub(crate) fn window<'b>(&'b self, copy: &'b mut [u8; WINDOW]) -> &'b [u8] {
+        let want = self.len().min(WINDOW);
+        // SAFETY: By the type invariants.
+        let linear = unsafe { bindings::halod_skb_headlen(self.skb.as_ptr()) } as usize;
+        if linear >= want {
+            // SAFETY: `data` points to `linear >= want` initialised bytes (`skb_headlen`), which
+            // stay in place while `self` is borrowed.
+            return unsafe { slice::from_raw_parts((*self.skb.as_ptr()).data, want) };
+        }
+        // SAFETY: `copy` holds `WINDOW >= want` bytes, and `skb_copy_bits` checks the packet's
+        // own length.
+        let error = unsafe {
+            bindings::skb_copy_bits(
+                self.skb.as_ptr(),
+                0,
+                copy.as_mut_ptr().cast(),
+                want as core::ffi::c_int,
+            )
+        };
+        copy.get(..if error == 0 { want } else { 0 })
+            .unwrap_or_default()
+    }
+
+    /// The first `len` bytes for writing, no longer shared with clones; `None` where the packet
+    /// is shorter or memory is short. GFP_ATOMIC.
+    #[inline(always)]
+    pub(crate) fn writable(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > self.len() {
+            return None;
+        }
+        // SAFETY: By the type invariants; it is checked above that the packet is long enough.
+        if unsafe { bindings::skb_ensure_writable(self.skb.as_ptr(), len as u32) } != 0 {
+            return None;
+        }
+        // SAFETY: `skb_ensure_writable` made the first `len` bytes at `data` linear and private;
+        // `data` is read after it, since it may have moved.
+        Some(unsafe { slice::from_raw_parts_mut((*self.skb.as_ptr()).data, len) })
+    }
+
+    /// What the transport checksum field holds.
+    #[inline(always)]
+    pub(crate) fn csum(&self) -> Csum {
+        // SAFETY: By the type invariants.
+        match unsafe { bindings::halod_skb_ip_summed(self.skb.as_ptr()) } {
+            CHECKSUM_PARTIAL => Csum::Partial,
+            _ => Csum::Full,
+        }
+    }
+
+    /// Adds `delta` to the checksum over the whole packet that a network card may have left.
+    #[inline(always)]
+    pub(crate) fn adjust_complete(&mut self, delta: ChecksumDelta) {
+        // SAFETY: By the type invariants.
+        unsafe {
+            if bindings::halod_skb_ip_summed(self.skb.as_ptr()) == CHECKSUM_COMPLETE {
+                bindings::halod_skb_csum_add(self.skb.as_ptr(), delta.0);
+            }
+        }
+    }
+
+    /// Keeps connection tracking, where it is loaded, from looking at the packet.
+    #[inline(always)]
+    pub(crate) fn set_untracked(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::halod_skb_set_untracked(self.skb.as_ptr()) };
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! HaloD's kernel module: shares out numbered routes among nodes, packet by packet.
+//!
+//! A packet passes `ffi/netfilter.rs` (the hook), `hooks.rs` (what the hook does), `packet/` (what
+//! that is by the route table) and `ffi/skb.rs` (the bytes). A command passes `ffi/genl.rs` (the
+//! request), `netlink/` (what it means), `namespace.rs` (where the table is) and `table.rs`.
+
+use kernel::prelude::*;
+
+mod ffi;
+mod hooks;
+mod namespace;
+mod netlink;
+#[allow(dead_code, unreachable_pub, unused_imports)]
+mod packet;
+mod table;
+
+module! {
+    type: Halod,
+    name: "halod",
+    authors: ["The HaloD developers"],
+    description: "Layer-4 load balancer for push servers",
+    license: "GPL",
+}
+
+/// What is registered while the module is loaded. Dropped from the top down: first nobody can
+/// give commands, then no packet passes through, then the last tables are gone.
+struct Halod {
+    _family: ffi::genl::Registration,
+    _namespaces: ffi::pernet::Subsystem,
+    _tables: TablesFreed,
+}
+
+impl kernel::Module for Halod {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let tables = TablesFreed;
+        let namespaces = ffi::pernet::Subsystem::register()?;
+        let family = ffi::genl::Registration::register()?;
+        Ok(Self {
+            _family: family,
+            _namespaces: namespaces,
+            _tables: tables,
+        })
+    }
+}
+
+/// Waits, when dropped, until the tables that were let go of are freed: by code of this module.
+struct TablesFreed;
+
+impl Drop for TablesFreed {
+    fn drop(&mut self) {
+        ffi::rcu::barrier();
+    }
+}

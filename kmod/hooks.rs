@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the hooks do with a packet. Softirq, or process context for this machine's own packets:
+//! nothing here sleeps.
+
+use crate::ffi::netfilter::{Context, Family, Verdict};
+use crate::ffi::skb::Skb;
+use crate::namespace::Namespace;
+use crate::packet::{self, Decision, Exit, Hook, WINDOW};
+
+impl Namespace {
+    /// Client to VIP: on to the route's node. Node to client: marked only, since a source that
+    /// is an address of this machine would be dropped as a martian by routing.
+    #[inline(always)]
+    pub(crate) fn pre_routing(&self, context: &Context<'_>, skb: &mut Skb<'_>) -> Verdict {
+        self.apply(Hook::PreRouting, context, skb)
+    }
+
+    /// Node to this machine, the answer to `local_out`.
+    #[inline(always)]
+    pub(crate) fn local_in(&self, context: &Context<'_>, skb: &mut Skb<'_>) -> Verdict {
+        self.apply(Hook::LocalIn, context, skb)
+    }
+
+    /// A client on this machine to VIP.
+    #[inline(always)]
+    pub(crate) fn local_out(&self, context: &Context<'_>, skb: &mut Skb<'_>) -> Verdict {
+        self.apply(Hook::LocalOut, context, skb)
+    }
+
+    /// Node to client: as from the VIP.
+    #[inline(always)]
+    pub(crate) fn post_routing(&self, context: &Context<'_>, skb: &mut Skb<'_>) -> Verdict {
+        self.apply(Hook::PostRouting, context, skb)
+    }
+
+    /// Parses, decides and does it.
+    #[inline(always)]
+    fn apply(&self, hook: Hook, context: &Context<'_>, skb: &mut Skb<'_>) -> Verdict {
+        let Some(table) = self.table(context.read_side) else {
+            return Verdict::Accept;
+        };
+        let mut copy = [0; WINDOW];
+        let len = skb.len();
+        let window = skb.window(&mut copy);
+        let parsed = match context.family {
+            Family::V4 => packet::parse_v4(window, len),
+            Family::V6 => packet::parse_v6(window, len),
+        };
+        match packet::decide(&table.view(), hook, &parsed) {
+            // A packet that is not ours passes two hooks, and is counted at the first.
+            Decision::Exit(Exit::Pass) if matches!(hook, Hook::LocalIn | Hook::PostRouting) => {
+                Verdict::Accept
+            }
+            Decision::Exit(exit) => self.leave(exit),
+            Decision::Untrack => {
+                skb.set_untracked();
+                Verdict::Accept
+            }
+            Decision::Rewrite {
+                packet,
+                side,
+                to,
+                exit,
+            } => {
+                let csum = skb.csum();
+                let Some(bytes) = skb.writable(packet::need(&packet)) else {
+                    return self.leave(Exit::DropNotWritable);
+                };
+                let Some(delta) = packet::rewrite(bytes, &packet, side, to, csum) else {
+                    return self.leave(Exit::DropMalformed);
+                };
+                skb.adjust_complete(delta);
+                skb.set_untracked();
+                if matches!(hook, Hook::LocalOut) && context.route_again(skb).is_err() {
+                    return self.leave(Exit::DropNoRoute);
+                }
+                self.leave(exit)
+            }
+        }
+    }
+
+    /// Every packet's way out, by name.
+    #[inline(always)]
+    fn leave(&self, exit: Exit) -> Verdict {
+        self.count(exit);
+        if exit.is_drop() {
+            Verdict::Drop
+        } else {
+            Verdict::Accept
+        }
+    }
+}

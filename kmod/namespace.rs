@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! HaloD in one network namespace: its table, its hooks and its counters.
+//!
+//! Lock order: `writer` is the only lock; netfilter's own is taken inside it.
+
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Mutex};
+
+use crate::ffi::netfilter::Hooks;
+use crate::ffi::percpu::PerCpuCounters;
+use crate::ffi::pernet::Net;
+use crate::ffi::rcu::{Prepared, Published, ReadSide};
+use crate::packet::Exit;
+use crate::table::Table;
+
+/// The state of one network namespace.
+#[pin_data]
+pub(crate) struct Namespace {
+    table: Published<Table>,
+    counters: PerCpuCounters<{ Exit::COUNT }>,
+    #[pin]
+    writer: Mutex<Writer>,
+}
+
+/// What only one commit at a time may touch.
+struct Writer {
+    /// Number of the table's version, 0 before the first. Goes on rising over a flush.
+    generation: u64,
+    /// Registered as long as there is a table: a namespace without one pays nothing.
+    hooks: Option<Hooks>,
+    /// The namespace is going away: no more tables.
+    closed: bool,
+}
+
+/// Why a table did not come into force.
+pub(crate) enum CommitError {
+    /// The generation in force is another than expected.
+    Stale { current: u64 },
+    /// The new generation does not follow the one in force.
+    NotRising { current: u64 },
+    /// Something that has nothing to do with the table.
+    Failed(Error),
+}
+
+impl From<Error> for CommitError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Namespace {
+    /// A namespace without a table.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            table: Published::empty(),
+            counters: PerCpuCounters::new()?,
+            writer <- new_mutex!(Writer {
+                generation: 0,
+                hooks: None,
+                closed: false,
+            }),
+        })
+    }
+
+    /// The table in force.
+    #[inline(always)]
+    pub(crate) fn table<'a>(&self, read_side: ReadSide<'a>) -> Option<&'a Table> {
+        self.table.read(read_side)
+    }
+
+    /// The generation in force.
+    pub(crate) fn generation(self: Pin<&Self>) -> u64 {
+        self.writer.lock().generation
+    }
+
+    /// Counts a packet that left by `exit`.
+    #[inline(always)]
+    pub(crate) fn count(&self, exit: Exit) {
+        self.counters.increment(exit.index());
+    }
+
+    /// How many packets have left by `exit`.
+    pub(crate) fn counted(&self, exit: Exit) -> u64 {
+        self.counters.sum(exit.index())
+    }
+
+    /// Puts `table` into force if the generation is `expected`; all or nothing. The new
+    /// generation is `generation`, or else the next one, and is returned.
+    pub(crate) fn commit(
+        self: Pin<&Self>,
+        net: Net<'_>,
+        mut table: Table,
+        expected: u64,
+        generation: Option<u64>,
+    ) -> Result<u64, CommitError> {
+        let mut writer = self.writer.lock();
+        let current = writer.generation;
+        if writer.closed {
+            return Err(CommitError::Failed(ENODEV));
+        }
+        if current != expected {
+            return Err(CommitError::Stale { current });
+        }
+        // At one version a microsecond the numbers last half a million years.
+        let next = generation.unwrap_or(current.wrapping_add(1));
+        if next <= current {
+            return Err(CommitError::NotRising { current });
+        }
+        table.generation = next;
+        let prepared = Prepared::new(table)?;
+        if writer.hooks.is_none() {
+            writer.hooks = Some(Hooks::register(net, self)?);
+        }
+        self.table.replace(Some(prepared));
+        writer.generation = next;
+        Ok(next)
+    }
+
+    /// Takes the table away if the generation is the one expected, if any is.
+    pub(crate) fn flush(self: Pin<&Self>, expected: Option<u64>) -> Result<u64, CommitError> {
+        let mut writer = self.writer.lock();
+        let current = writer.generation;
+        if expected.is_some_and(|expected| expected != current) {
+            return Err(CommitError::Stale { current });
+        }
+        self.table.replace(None);
+        writer.hooks = None;
+        writer.generation = current.wrapping_add(1);
+        Ok(writer.generation)
+    }
+
+    /// The namespace dies or the module is unloaded: from here on no hook starts, and no commit
+    /// succeeds.
+    pub(crate) fn close(self: Pin<&Self>) {
+        let mut writer = self.writer.lock();
+        writer.closed = true;
+        writer.hooks = None;
+    }
+}

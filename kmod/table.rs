@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The route table in memory: what was asked for, to be dumped again, and what packets look at.
+
+use kernel::alloc::{AllocError, Flags};
+use kernel::prelude::*;
+
+use crate::packet::{
+    self, Addresses, Bucket, Id, Input, Listener, Node, Range, Refusal, Storage, Target, View,
+};
+
+/// Tables are as large as their senders like, within the limits: charge them.
+const FLAGS: Flags = GFP_KERNEL_ACCOUNT;
+
+/// Bytes of a name with its final NUL.
+pub(crate) const NAME_SIZE: usize = 64;
+
+/// The name of a listener or node, NUL-padded.
+pub(crate) type Name = [u8; NAME_SIZE];
+
+/// A table as a commit describes it.
+#[derive(Default)]
+pub(crate) struct Request {
+    /// Number of routes, N.
+    pub(crate) routes: u32,
+    /// The listeners, and their names.
+    pub(crate) listeners: KVVec<Listener>,
+    pub(crate) listener_names: KVVec<Name>,
+    /// The nodes, and their names.
+    pub(crate) nodes: KVVec<Node>,
+    pub(crate) node_names: KVVec<Name>,
+    /// The nodes' own ports.
+    pub(crate) targets: KVVec<Target>,
+    /// Each route's node id, 0 for none.
+    pub(crate) route_nodes: KVVec<u32>,
+}
+
+/// Why a table could not be made.
+pub(crate) enum BuildError {
+    Refused(Refusal),
+    Failed(Error),
+}
+
+impl From<AllocError> for BuildError {
+    fn from(error: AllocError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A table that packets can use.
+pub(crate) struct Table {
+    /// The number of this version, given when it comes into force.
+    pub(crate) generation: u64,
+    /// As it was asked for.
+    pub(crate) request: Request,
+    buckets: KVVec<Bucket>,
+    ranges: KVVec<Range>,
+    listeners: KVVec<Listener>,
+    nodes: KVVec<Addresses>,
+    bases: KVVec<u16>,
+    routes: KVVec<u16>,
+}
+
+impl Table {
+    /// Checks `request` and builds the lookups. Process context.
+    pub(crate) fn build(request: Request) -> Result<Self, BuildError> {
+        let input = Input {
+            routes: request.routes,
+            listeners: &request.listeners,
+            nodes: &request.nodes,
+            targets: &request.targets,
+            route_nodes: &request.route_nodes,
+        };
+        let sizes = packet::sizes(&input).map_err(BuildError::Refused)?;
+        let mut ids = KVVec::from_elem(Id::default(), sizes.ids, FLAGS)?;
+        let mut table = Self {
+            generation: 0,
+            buckets: KVVec::from_elem(Bucket::default(), sizes.buckets, FLAGS)?,
+            ranges: KVVec::from_elem(Range::default(), sizes.ranges, FLAGS)?,
+            listeners: KVVec::from_elem(Listener::default(), sizes.listeners, FLAGS)?,
+            nodes: KVVec::from_elem(Addresses::default(), sizes.nodes, FLAGS)?,
+            bases: KVVec::from_elem(0, sizes.bases, FLAGS)?,
+            routes: KVVec::from_elem(0, sizes.routes, FLAGS)?,
+            request: Request::default(),
+        };
+        packet::build(
+            &input,
+            &mut Storage {
+                buckets: &mut table.buckets,
+                ranges: &mut table.ranges,
+                listeners: &mut table.listeners,
+                nodes: &mut table.nodes,
+                bases: &mut table.bases,
+                routes: &mut table.routes,
+                ids: &mut ids,
+            },
+        )
+        .map_err(BuildError::Refused)?;
+        table.request = request;
+        Ok(table)
+    }
+
+    /// The table as packets see it.
+    #[inline(always)]
+    pub(crate) fn view(&self) -> View<'_> {
+        View {
+            buckets: &self.buckets,
+            ranges: &self.ranges,
+            listeners: &self.listeners,
+            nodes: &self.nodes,
+            bases: &self.bases,
+            routes: &self.routes,
+        }
+    }
+}
