@@ -1,0 +1,128 @@
+use halod_routes::{Assignment, RouteId, SlotId};
+
+use crate::members::Members;
+use crate::outcome::Outcome;
+use crate::slots::Slots;
+use crate::{
+    Action, Config, ConfigError, Event, Node, NodeId, NodeName, RestoreError, Saved, Time,
+};
+
+/// The cluster: nodes, slots, and the route table that follows from them.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub(crate) config: Config,
+    pub(crate) now: Time,
+    pub(crate) generation: u64,
+    pub(crate) members: Members,
+    pub(crate) slots: Slots,
+    /// The node of every route, by route - 1, as of `generation`.
+    pub(crate) table: Vec<Option<NodeId>>,
+}
+
+impl Cluster {
+    /// A cluster without any node, at generation 0.
+    ///
+    /// # Errors
+    /// See [`Config::check`].
+    pub fn new(config: Config) -> Result<Cluster, ConfigError> {
+        config.check()?;
+        let out_of_range = |_| ConfigError::Range {
+            name: "routes",
+            value: config.routes,
+            min: 1,
+            max: halod_routes::MAX_ROUTES,
+        };
+        let slots = Slots::new(config.routes, Vec::new()).map_err(out_of_range)?;
+        Ok(Cluster {
+            table: slots.table(),
+            config,
+            now: Time(0),
+            generation: 0,
+            members: Members::default(),
+            slots,
+        })
+    }
+
+    /// A cluster as it was before a restart. Nobody is connected; every node that was not lost
+    /// has [`Config::restart_grace_ms`] to say hello with its token.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn restore(config: Config, saved: Saved, now: Time) -> Result<Cluster, RestoreError> {
+        saved.restore(config, now)
+    }
+
+    /// All that must survive a restart.
+    pub fn saved(&self) -> Saved {
+        Saved::of(self)
+    }
+
+    /// Takes in an event, at a time that is not before that of the event before. Returns what to
+    /// do, in order. Never panics, whatever comes in whatever order.
+    pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+        self.now = self.now.max(now);
+        let mut outcome = Outcome::default();
+        match event {
+            Event::Hello { conn, hello, token } => self.hello(conn, hello, token, &mut outcome),
+            Event::Message { conn, message } => self.message(conn, message, &mut outcome),
+            Event::Closed { conn } => self.closed(conn, &mut outcome),
+            Event::Probe { node, reachable } => self.probed(node, reachable, &mut outcome),
+            Event::Tick => self.tick(&mut outcome),
+            Event::Operator { request, command } => {
+                self.operator(request, &command, &mut outcome);
+            }
+        }
+        self.conclude(outcome)
+    }
+
+    /// When [`Event::Tick`] is due at the latest.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.members.next_deadline()
+    }
+
+    /// The table's generation: rises by one with each [`Action::Commit`].
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// N.
+    pub fn routes(&self) -> u32 {
+        self.config.routes
+    }
+
+    /// What the cluster is to be.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The node that serves a route, if any.
+    pub fn node_of(&self, route: RouteId) -> Option<NodeId> {
+        let index = (route as usize).checked_sub(1)?;
+        self.table.get(index).copied().flatten()
+    }
+
+    /// All nodes, by number.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.members.iter()
+    }
+
+    /// A node by its number.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.members.get(id)
+    }
+
+    /// A node by its name.
+    pub fn node_named(&self, name: &NodeName) -> Option<&Node> {
+        self.members.named(name)
+    }
+
+    /// Which slot holds which route.
+    pub fn assignment(&self) -> &Assignment {
+        self.slots.assignment()
+    }
+
+    /// The node that fills a slot, if any.
+    pub fn slot_node(&self, slot: SlotId) -> Option<NodeId> {
+        self.slots.node(slot)
+    }
+}

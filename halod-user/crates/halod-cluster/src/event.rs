@@ -1,0 +1,57 @@
+use halod_proto::{Hello, NodeName, ToHalod};
+
+use crate::{ConnId, NodeId};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The first message of a new connection.
+    Hello {
+        /// The connection.
+        conn: ConnId,
+        /// What it says.
+        hello: Hello,
+        /// A fresh random resume token, 32 hexadecimal characters. Used if the node is new.
+        token: String,
+    },
+    /// Any later message of a connection.
+    Message {
+        /// The connection.
+        conn: ConnId,
+        /// What it says.
+        message: ToHalod,
+    },
+    /// A connection ended or was reset by the other side. None follows an [`crate::Action::Close`]
+    /// by need; one that does is ignored.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The answer to [`crate::Action::Probe`].
+    Probe {
+        /// The node that was probed.
+        node: NodeId,
+        /// Whether its application took the connection.
+        reachable: bool,
+    },
+    /// Time passed. Due at [`crate::Cluster::next_deadline`].
+    Tick,
+    /// An operator wants something.
+    Operator {
+        /// The caller's number of the request, given back in [`crate::Action::Reply`].
+        request: u64,
+        /// What is wanted.
+        command: Command,
+    },
+}
+
+/// What an operator may want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Put a reserve node to work.
+    Activate(NodeName),
+    /// Take an active node's routes away and let it wait.
+    Reserve(NodeName),
+    /// Forget a node; if it is active, its slot is filled as if it were lost.
+    Remove(NodeName),
+}

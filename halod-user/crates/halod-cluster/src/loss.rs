@@ -1,0 +1,101 @@
+use halod_proto::NodeState;
+
+use crate::outcome::Outcome;
+use crate::{Cluster, ConnId, LossCause, NodeId, Notice};
+
+impl Cluster {
+    /// A connection is gone. Its node may come back for a while; whether its application still
+    /// answers is asked meanwhile, if there is anything at stake.
+    pub(crate) fn closed(&mut self, conn: ConnId, outcome: &mut Outcome) {
+        let Some(id) = self.members.of_conn(conn) else {
+            return;
+        };
+        self.members.set_conn(id, None);
+        let rejoin_ms = self.config.rejoin_ms;
+        if rejoin_ms == 0 {
+            self.lose(id, LossCause::Closed, outcome);
+            return;
+        }
+        let deadline = self.now.after(rejoin_ms.into());
+        self.members.set_deadline(id, Some(deadline));
+        let Some(node) = self.members.get_mut(id) else {
+            return;
+        };
+        node.excused = false;
+        if node.state == NodeState::Active {
+            outcome.probe = Some(id);
+        }
+        let node = node.name.clone();
+        outcome.notices.push(Notice::NodeAway { node, rejoin_ms });
+    }
+
+    /// The answer to a probe.
+    pub(crate) fn probed(&mut self, id: NodeId, reachable: bool, outcome: &mut Outcome) {
+        let Some(node) = self.members.get_mut(id).filter(|node| node.probes > 0) else {
+            return;
+        };
+        node.probes -= 1;
+        // With several on their way, this may be about an absence that is over: the last counts.
+        let lost =
+            node.probes == 0 && !reachable && !node.connected() && node.state == NodeState::Active;
+        if lost {
+            self.lose(id, LossCause::Unreachable, outcome);
+        }
+    }
+
+    /// Nodes that are due are lost: the connected ones were silent, the others did not come back.
+    ///
+    /// A tick that is late by more than a heartbeat says that HaloD itself stood still, and that
+    /// what nodes said meanwhile is perhaps not read yet. Then they get one more interval, once.
+    pub(crate) fn tick(&mut self, outcome: &mut Outcome) {
+        let heartbeat_ms = self.config.heartbeat_ms.into();
+        let late_ms = self.next_deadline().map_or(0, |due| self.now.since(due));
+        let late = late_ms > heartbeat_ms;
+        if late {
+            outcome.notices.push(Notice::TickLate { late_ms });
+        }
+        for (_, id) in self.members.due(self.now) {
+            let Some(node) = self.members.get_mut(id) else {
+                continue;
+            };
+            if late && !node.excused {
+                node.excused = true;
+                let deadline = self.now.after(heartbeat_ms);
+                self.members.set_deadline(id, Some(deadline));
+            } else if let Some(conn) = self.members.set_conn(id, None) {
+                let silence_ms = self.config.silence_ms();
+                let reason = format!("nothing heard from the node for {silence_ms} ms");
+                outcome.close.push((conn, reason));
+                self.lose(id, LossCause::Silent, outcome);
+            } else {
+                self.lose(id, LossCause::Closed, outcome);
+            }
+        }
+    }
+
+    /// Takes a node out of its slot, which `settle` then fills. Its record stays.
+    pub(crate) fn lose(&mut self, id: NodeId, cause: LossCause, outcome: &mut Outcome) {
+        // An unhealthy node is still there, and waits until it is healthy.
+        let state = if cause == LossCause::Unhealthy {
+            NodeState::Reserve
+        } else {
+            self.members.set_deadline(id, None);
+            NodeState::Lost
+        };
+        self.members.set_state(id, state, self.now);
+        let Some(node) = self.members.get_mut(id) else {
+            return;
+        };
+        node.parked = false;
+        let slot = node.slot.take();
+        let node = node.name.clone();
+        outcome.causes.push(format!("{node} is lost: {cause}"));
+        outcome.notices.push(Notice::NodeLost { node, slot, cause });
+        outcome.settle = true;
+        outcome.save = true;
+        if let Some(slot) = slot {
+            outcome.vacated = true;
+            self.slots.vacate(slot);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+use halod_proto::{NodeState, ToHalod};
+
+use crate::outcome::Outcome;
+use crate::{Cluster, ConnId, LossCause, NodeId, Notice};
+
+impl Cluster {
+    /// A message of a connection after its hello.
+    pub(crate) fn message(&mut self, conn: ConnId, message: ToHalod, outcome: &mut Outcome) {
+        // Of a connection that the cluster has given up.
+        let Some(id) = self.members.of_conn(conn) else {
+            return;
+        };
+        self.heard(id);
+        match message {
+            ToHalod::Hello(_) => self.second_hello(conn, outcome),
+            ToHalod::Heartbeat { seq, load } => {
+                let Some(node) = self.members.get_mut(id) else {
+                    return;
+                };
+                match node.heartbeat {
+                    Some(last) if seq <= last => {
+                        let reason = format!(
+                            "heartbeat {seq} after heartbeat {last}; seq rises by one with each"
+                        );
+                        self.offend(conn, reason, outcome);
+                    }
+                    _ => {
+                        node.heartbeat = Some(seq);
+                        node.load = load.or(node.load);
+                    }
+                }
+            }
+            ToHalod::Healthy => self.healthy(id, outcome),
+            ToHalod::Unhealthy { reason } => self.unhealthy(id, reason, outcome),
+            // Nothing drains yet.
+            ToHalod::Drained { .. } => {}
+            ToHalod::Leaving => {
+                self.lose(id, LossCause::Leaving, outcome);
+                outcome.part = Some((id, "the node leaves".to_owned()));
+            }
+        }
+    }
+
+    /// A node has spoken: it may be silent for the full time again.
+    pub(crate) fn heard(&mut self, id: NodeId) {
+        let deadline = self.now.after(self.config.silence_ms());
+        self.members.set_deadline(id, Some(deadline));
+        if let Some(node) = self.members.get_mut(id) {
+            node.excused = false;
+        }
+    }
+
+    /// A node's application answers again: it is admitted as if it joined.
+    pub(crate) fn healthy(&mut self, id: NodeId, outcome: &mut Outcome) {
+        let Some(node) = self.members.get_mut(id).filter(|node| !node.healthy) else {
+            return;
+        };
+        node.healthy = true;
+        let parked = node.parked;
+        let node = node.name.clone();
+        outcome.causes.push(format!("{node} is healthy"));
+        outcome.notices.push(Notice::NodeHealthy { node });
+        outcome.settle = true;
+        outcome.save = true;
+        self.members.set_state(id, NodeState::Reserve, self.now);
+        if !parked {
+            self.admit(id, outcome);
+        }
+    }
+
+    /// A node's application does not answer: it gets no routes until it does.
+    pub(crate) fn unhealthy(&mut self, id: NodeId, reason: String, outcome: &mut Outcome) {
+        let Some(node) = self.members.get_mut(id).filter(|node| node.healthy) else {
+            return;
+        };
+        node.healthy = false;
+        let active = node.state == NodeState::Active;
+        let node = node.name.clone();
+        outcome.notices.push(Notice::NodeUnhealthy { node, reason });
+        if active {
+            self.lose(id, LossCause::Unhealthy, outcome);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use halod_proto::{Load, NodeName, NodeState};
+use halod_routes::{RouteSet, SlotId};
+
+use crate::{ConnId, NodeId, Time};
+
+/// A node that the cluster knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its number in the kernel's table.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// Where packets for it go: at most one IPv4 and one IPv6 address.
+    pub addresses: Vec<IpAddr>,
+    /// Its own port of route 1 by listener's name, where it differs from the listener's.
+    pub ports: BTreeMap<String, u16>,
+    /// What it is. An active node that is away is still active until it is lost.
+    pub state: NodeState,
+    /// The slot that it fills: some exactly while it is active.
+    pub slot: Option<SlotId>,
+    /// Its connection; none while it is away or lost.
+    pub conn: Option<ConnId>,
+    /// Whether its application answers, as the node says.
+    pub healthy: bool,
+    /// Whether an operator put it into reserve: it fills a vacant slot, but is not promoted for
+    /// the sake of `active_min` alone.
+    pub parked: bool,
+    /// Since when it is in this state; the restart, if it was so before.
+    pub since: Time,
+    /// How busy it said it was last.
+    pub load: Option<Load>,
+    /// What it shows to take its place again.
+    pub(crate) token: String,
+    /// Orders nodes by the time they have been in their state; no two nodes have the same.
+    pub(crate) turn: u64,
+    /// When it is lost unless it speaks (connected) or comes back (away).
+    pub(crate) deadline: Option<Time>,
+    /// Had its deadline put off once because of a late tick.
+    pub(crate) excused: bool,
+    /// Probes without an answer yet.
+    pub(crate) probes: u32,
+    /// `seq` of the connection's last heartbeat.
+    pub(crate) heartbeat: Option<u64>,
+    /// The routes that it thinks it holds: as it was told last.
+    pub(crate) told: RouteSet,
+}
+
+impl Node {
+    /// Whether it is connected.
+    pub fn connected(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// Whether it waits and can be put to work at once.
+    pub fn eligible(&self) -> bool {
+        self.state == NodeState::Reserve && self.connected() && self.healthy
+    }
+
+    /// Whether it is a reserve node to be counted on: eligible, or away for a moment.
+    pub(crate) fn in_reserve(&self) -> bool {
+        self.state == NodeState::Reserve && self.healthy
+    }
+}
