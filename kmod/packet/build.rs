@@ -4,6 +4,7 @@
 use super::address::{Address, Protocol};
 use super::check;
 use super::refusal::Refusal;
+use super::sort::sort;
 use super::table::{
     key, Addresses, Bucket, Id, Input, Listener, Node, Owner, Range, Sizes, Storage,
 };
@@ -223,7 +224,7 @@ fn sort_ranges(bucket: &mut Bucket, ranges: &mut [Range]) -> Result<(), (Range, 
     let start = bucket.start as usize;
     let end = start.saturating_add(bucket.count as usize);
     let ranges = ranges.get_mut(start..end).unwrap_or(&mut []);
-    ranges.sort_unstable();
+    sort(ranges);
     let mut last: Option<Range> = None;
     let mut kept: u32 = 0;
     for at in 0..ranges.len() {

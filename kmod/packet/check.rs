@@ -2,6 +2,7 @@
 //! Whether a table makes sense, as far as that can be seen without its index.
 
 use super::refusal::Refusal;
+use super::sort::sort;
 use super::table::{Id, Input, Listener, MAX_LISTENERS, MAX_NODES, MAX_ROUTES};
 
 /// Checks the counts, so that sizes computed of them are bounded.
@@ -69,7 +70,7 @@ pub(super) fn nodes(input: &Input<'_>, ids: &mut [Id]) -> Result<(), Refusal> {
             return Err(Refusal::NodeAddress(node.id, address));
         }
     }
-    ids.sort_unstable();
+    sort(ids);
     let mut previous = 0;
     for id in ids.iter() {
         if id.id == previous {

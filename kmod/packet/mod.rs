@@ -15,6 +15,7 @@ pub mod exit;
 pub mod parse;
 pub mod refusal;
 pub mod rewrite;
+mod sort;
 pub mod table;
 
 pub use self::address::{Address, Protocol};
