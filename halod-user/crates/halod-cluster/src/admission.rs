@@ -22,7 +22,7 @@ impl Cluster {
         let known = self.members.named(&hello.name).map(|n| (n.id, n.state));
         match known {
             Some((id, NodeState::Lost)) => self.return_of_lost(id, conn, hello, token, outcome),
-            Some((id, _)) => self.resume(id, conn, hello, outcome),
+            Some((id, _)) => self.resume(id, conn, hello, token, outcome),
             None => self.register(conn, hello, token, outcome),
         }
     }
@@ -40,6 +40,7 @@ impl Cluster {
         if let Some(node) = known
             && node.state != NodeState::Lost
             && hello.resume.as_ref() != Some(&node.token)
+            && (node.connected() || !node.token.is_empty())
         {
             return Err(format!(
                 "name in use: there is a node {name} already, and the resume token is not its"
@@ -63,7 +64,14 @@ impl Cluster {
     }
 
     /// A node that was away, or whose former connection is still open: nothing moves.
-    fn resume(&mut self, id: NodeId, conn: ConnId, hello: Hello, outcome: &mut Outcome) {
+    fn resume(
+        &mut self,
+        id: NodeId,
+        conn: ConnId,
+        hello: Hello,
+        token: String,
+        outcome: &mut Outcome,
+    ) {
         if let Some(former) = self.members.set_conn(id, Some(conn)) {
             let reason = format!("{} has connected anew, with its token", hello.name);
             outcome.close.push((former, reason));
@@ -74,6 +82,10 @@ impl Cluster {
         };
         let state = node.state;
         let was_healthy = node.healthy;
+        if node.token.is_empty() {
+            node.token = token;
+            outcome.save = true;
+        }
         if node.addresses != hello.addresses || node.ports != hello.ports {
             node.addresses = hello.addresses;
             node.ports = hello.ports;

@@ -85,6 +85,14 @@ impl Cluster {
         self.generation
     }
 
+    /// Makes the generation one more than both its own and `other`, and returns it. For a caller
+    /// that finds the kernel at generation `other` by another's hand, and puts the cluster's
+    /// table there again.
+    pub fn supersede(&mut self, other: u64) -> u64 {
+        self.generation = self.generation.max(other).saturating_add(1);
+        self.generation
+    }
+
     /// N.
     pub fn routes(&self) -> u32 {
         self.config.routes

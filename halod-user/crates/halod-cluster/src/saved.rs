@@ -42,7 +42,8 @@ pub struct SavedNode {
     /// Whether an operator put it into reserve.
     #[serde(default)]
     pub parked: bool,
-    /// Its resume token.
+    /// Its resume token. Empty where it is not known, since the node was found in the kernel's
+    /// table alone: then the first hello of its name is taken for its.
     pub token: String,
 }
 
