@@ -37,6 +37,7 @@ impl kernel::Module for Halod {
         let tables = TablesFreed;
         let namespaces = ffi::pernet::Subsystem::register()?;
         let family = ffi::genl::Registration::register()?;
+        pr_info!("loaded, no table yet\n");
         Ok(Self {
             _family: family,
             _namespaces: namespaces,
