@@ -8,7 +8,7 @@ BIN = Path(os.environ.get("HALOD_BIN", REPO / "build/bin"))
 MODULE = Path(os.environ.get("HALOD_MODULE", REPO / "build/kmod/halod.ko"))
 SPEC = REPO / "kmod/netlink/halod.yaml"
 # The kernel's own netlink tool, tools/net/ynl/pyynl/cli.py of its source.
-YNL = Path(os.environ.get("YNL", REPO / "build/ynl/pyynl/cli.py"))
+YNL = Path(os.environ.get("YNL", REPO / "build/kernel/current/tree/tools/net/ynl/pyynl/cli.py"))
 VECTORS = REPO / "tests/vectors"
 
 HALOD = BIN / "halod"

@@ -20,13 +20,18 @@ IFF_UP = 1
 
 
 class Topology:
-    """The network of the package's drawing, with `nodes` node machines."""
+    """The network of the package's drawing, with `nodes` node machines.
 
-    def __init__(self, nodes: int = 4):
+    Two of them can exist at once, with the same addresses, where one has a
+    `tag` that its namespaces' names end with.
+    """
+
+    def __init__(self, nodes: int = 4, tag: str = ""):
         self.hosts = [addresses.CLIENTS, addresses.APP] + [addresses.node(n) for n in range(1, nodes + 1)]
+        self._tag = tag
         names = [addresses.HALOD] + [host.name for host in self.hosts]
-        _batch([f"netns add {name}" for name in names])
-        self._namespaces = {name: Namespace(name) for name in names}
+        _batch([f"netns add {name}{tag}" for name in names])
+        self._namespaces = {name: Namespace(name + tag) for name in names}
         for namespace in self._namespaces.values():
             # Addresses count at once, without waiting for duplicate address detection.
             namespace.sysctl(ipv6__conf__default__accept_dad=0, ipv6__conf__all__accept_dad=0)
@@ -73,7 +78,7 @@ class Topology:
 
     def _links(self) -> list[str]:
         return [
-            f"link add {host.port} netns {addresses.HALOD} type veth peer name eth0 netns {host.name}"
+            f"link add {host.port} netns {addresses.HALOD}{self._tag} type veth peer name eth0 netns {host.name}{self._tag}"
             for host in self.hosts
         ]
 

@@ -1,0 +1,188 @@
+"""halod: its configuration, process, and control socket."""
+
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import addresses, paths
+from .netns import Namespace
+from .process import Process
+from .wait import until
+
+CONFIG = """\
+cluster = "lab"
+routes = {routes}
+active_min = {active_min}
+reserve = {reserve}
+store = "{directory}/halod.db"
+control = "{directory}/control.sock"
+{listeners}
+[nodes]
+listen = ["{gateway}:{port}"]
+plaintext_from = ["192.0.2.0/24"]
+heartbeat = "{heartbeat_ms}ms"
+heartbeat_misses = {heartbeat_misses}
+rejoin = "{rejoin_ms}ms"
+restart_grace = "{restart_grace_ms}ms"
+max_nodes = 64
+max_handshakes = {max_handshakes}
+"""
+LISTENER = """
+[[listener]]
+name = "{name}"
+addresses = ["{v4}", "{v6}"]
+protocol = "{protocol}"
+port = {port}
+"""
+
+
+@dataclass
+class Settings:
+    """What a scenario may want otherwise."""
+
+    routes: int = addresses.ROUTES
+    active_min: int = 3
+    reserve: int = 1
+    protocols: tuple[str, ...] = ("tcp",)
+    heartbeat_ms: int = 100
+    heartbeat_misses: int = 3
+    rejoin_ms: int = 2000
+    # The guest may be an emulated one: agents need a moment.
+    restart_grace_ms: int = 20000
+    max_handshakes: int = 64
+
+    def toml(self, directory: Path) -> str:
+        """The configuration file."""
+        listeners = "".join(
+            LISTENER.format(name=name, v4=addresses.VIP4, v6=addresses.VIP6, protocol=protocol, port=port)
+            for protocol in self.protocols
+            for name, port in (
+                (_listener_name("browsers", protocol), addresses.BROWSERS_PORT),
+                (_listener_name("apps", protocol), addresses.APPS_PORT),
+            )
+        )
+        return CONFIG.format(
+            directory=directory,
+            listeners=listeners,
+            gateway=addresses.NODES_GATEWAY4,
+            port=addresses.NODE_PROTOCOL_PORT,
+            **{name: value for name, value in vars(self).items() if name != "protocols"},
+        )
+
+
+def _listener_name(name: str, protocol: str) -> str:
+    return name if protocol == "tcp" else f"{name}-{protocol}"
+
+
+class Daemon:
+    """halod in a namespace. Its store outlives its process."""
+
+    def __init__(self, namespace: Namespace, directory: Path, settings: Settings):
+        self.namespace = namespace
+        self.directory = directory
+        self.settings = settings
+        self.config = directory / "halod.toml"
+        self.config.write_text(settings.toml(directory))
+        self.control = Control(directory / "control.sock")
+        self.process: Process | None = None
+
+    def start(self) -> "Daemon":
+        """Starts it and waits until its control socket answers."""
+        process = Process(self.namespace, "halod", [paths.HALOD, "--config", self.config], self.directory)
+        self.process = process
+
+        def answers() -> bool:
+            if not process.running:
+                raise AssertionError(f"halod ended with {process.exit}:\n{process.text()[-2000:]}")
+            return self.control.ask("status")["pid"] == process.pid
+
+        until("halod to answer on its control socket", answers)
+        return self
+
+    def kill(self) -> float:
+        """SIGKILL; returns the moment just before."""
+        assert self.process is not None
+        return self.process.kill()
+
+    def stop(self) -> int:
+        """SIGTERM; returns its exit code."""
+        assert self.process is not None
+        return self.process.stop()
+
+    def ctl(self, *arguments: object, check: bool = True) -> Any:
+        """halodctl; returns the finished process."""
+        argv = [paths.HALODCTL, "--socket", self.control.path, *arguments]
+        return self.namespace.run(*argv, check=check)
+
+
+class ControlError(Exception):
+    """The daemon refused a request; the text is its own."""
+
+
+class Control:
+    """A client of the daemon's control socket: one JSON object a line each way."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        """Sends one request and returns what is "ok" in the answer."""
+        with self._open() as sock, sock.makefile("rwb") as stream:
+            stream.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            stream.flush()
+            answer = json.loads(stream.readline() or b'{"error": "closed without an answer"}')
+        if "error" in answer:
+            raise ControlError(answer["error"])
+        return answer["ok"]
+
+    def watch(self) -> "Watch":
+        """Everything that happens from now on."""
+        return Watch(self._open())
+
+    def _open(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(20)
+        try:
+            sock.connect(str(self.path))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+
+@dataclass
+class Watch:
+    """The stream of events, read in a thread."""
+
+    sock: socket.socket
+    events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)  # (time.monotonic(), event)
+
+    def __post_init__(self) -> None:
+        self.sock.settimeout(None)
+        self.sock.sendall(b'{"command": "watch"}\n')
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        until("the watch to begin", lambda: self.events)
+
+    def _read(self) -> None:
+        with self.sock.makefile("rb") as lines:
+            for line in lines:
+                self.events.append((time.monotonic(), json.loads(line)["event"]))
+
+    def first(self, kind: str, after: float = 0.0, seconds: float = 20.0) -> dict[str, Any]:
+        """The first event of a kind that came after a moment."""
+
+        def found() -> dict[str, Any] | None:
+            return next((event for at, event in list(self.events) if at > after and event["kind"] == kind), None)
+
+        return until(f"the event {kind}", found, seconds)
+
+    def close(self) -> None:
+        """Stops."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self.sock.close()

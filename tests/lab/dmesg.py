@@ -1,0 +1,47 @@
+"""What the kernel said since a moment, and which of it is trouble."""
+
+import os
+import re
+
+# What a kernel says when something is wrong with itself, and whatever the module calls an error.
+TROUBLE = re.compile(
+    r"WARNING:|BUG:|kernel BUG|Oops|Kernel panic|general protection|Call Trace|KASAN|KCSAN|KFENCE|UBSAN"
+    r"|possible (circular|recursive) locking|inconsistent lock state|suspicious RCU|lockdep"
+    r"|sleeping function|scheduling while atomic|detected stall|soft lockup|hung task|blocked for more than"
+    r"|unreferenced object|memory leaks?|refcount_t|unregister_netdevice: waiting|rust_kernel.*panic"
+    r"|halod.*(error|fail|panic)",
+    re.IGNORECASE,
+)
+# /dev/kmsg: the priority is in the low three bits of the first field; 3 is KERN_ERR.
+ERROR_PRIORITY = 3
+
+
+class KernelLog:
+    """The kernel's log from the moment of making this."""
+
+    def __init__(self) -> None:
+        self._fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.lseek(self._fd, 0, os.SEEK_END)
+
+    def lines(self) -> list[str]:
+        """What is new since the last call (or the beginning), `<priority> text`."""
+        found = []
+        while True:
+            try:
+                record = os.read(self._fd, 8192).decode(errors="replace")
+            except BlockingIOError:
+                return found
+            except BrokenPipeError:
+                found.append("<3> some of the kernel's log was overwritten before it was read: BUG: unknown")
+                continue
+            head, _, text = record.partition(";")
+            found.append(f"<{int(head.split(',')[0]) & 7}> {text.splitlines()[0] if text else ''}")
+
+    def close(self) -> None:
+        """Stops reading."""
+        os.close(self._fd)
+
+
+def trouble(lines: list[str]) -> list[str]:
+    """The lines that must not be there."""
+    return [line for line in lines if TROUBLE.search(line) or ("halod" in line and int(line[1]) <= ERROR_PRIORITY)]

@@ -1,0 +1,90 @@
+"""One laboratory: the network, a directory for everything that programs leave, and the end of both."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import addresses
+from .checks import equal
+from .cluster import Cluster
+from .daemon import Settings
+from .echo import Echo
+from .kernel import Kernel, Listener, Node, Table, lab_listeners, lab_nodes
+from .publisher import Published, message, publish
+from .subscribers import RECONNECT, Browsers, User
+from .topology import Topology, sweep
+from .wait import until
+
+PREFIX = "hd-lab-"
+
+
+class Lab:
+    """What a scenario is given."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/run"))
+        self.directory.chmod(0o755)
+        self._net: Topology | None = None
+
+    @property
+    def net(self) -> Topology:
+        """The network of the package's drawing, made on first use."""
+        if self._net is None:
+            self._net = Topology()
+        return self._net
+
+    def cluster(self, nodes: int = 0, **settings: object) -> Cluster:
+        """A cluster with its daemon and n1 .. n<nodes> started; settings as in `daemon.Settings`."""
+        return Cluster(self.net, self.directory, Settings(**settings)).start(nodes)  # type: ignore[arg-type]
+
+    def echoes(self, nodes: int, **options: object) -> list[Echo]:
+        """Echo servers on the machines of n1 .. n<nodes>."""
+        return [
+            Echo(self.net.node(number), f"n{number}", addresses.node(number), **options)  # type: ignore[arg-type]
+            for number in range(1, nodes + 1)
+        ]
+
+    def kernel(self) -> Kernel:
+        """The module's table of the halod namespace."""
+        return Kernel(self.net.halod)
+
+    def table(
+        self, routes: list[int], listeners: list[Listener] | None = None, nodes: list[Node] | None = None
+    ) -> Table:
+        """A table; by default the laboratory's nodes and its listeners for TCP and UDP."""
+        return Table(
+            routes, lab_listeners("tcp", "udp") if listeners is None else listeners, nodes or lab_nodes(4)
+        )
+
+    def browsers(self, users: list[User]) -> Browsers:
+        """The users' browsers, in the clients' namespace, all of them connected."""
+        browsers = Browsers(users)
+        self.net.clients.resident.run(browsers.start())
+        until("every subscriber to be connected", lambda: all(user.connected for user in users), 60)
+        return browsers
+
+    def deliver(self, users: list[User], text: str) -> list[Published]:
+        """Publishes to every user, and waits until each has got it, once. Returns the push servers' answers."""
+        published = self.net.app.resident.run(publish(users, text))
+        until(
+            f"everybody to get {text!r}; missing: {[u.number for u in users if not u.got(message(text, u))]}",
+            lambda: all(user.got(message(text, user)) for user in users),
+        )
+        for user in users:
+            wrong = [got for _, got in user.messages if got != RECONNECT and not got.endswith(f" for {user.number}")]
+            equal(wrong, [], f"messages for others that user {user.number} got")
+            equal(user.got(message(text, user)), 1, f"how often user {user.number} got {text!r}")
+        return published
+
+    def close(self) -> None:
+        """Ends everything."""
+        if self._net is not None:
+            self._net.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def clean() -> None:
+    """Removes what a laboratory that was killed has left."""
+    sweep()
+    for directory in Path("/run").glob(PREFIX + "*"):
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,31 @@
+"""The kernel module: loading and unloading it."""
+
+import subprocess
+from pathlib import Path
+
+from . import paths
+
+NAME = "halod"
+
+
+def loaded() -> bool:
+    """Whether the module is there."""
+    return Path("/sys/module", NAME).exists()
+
+
+def load() -> None:
+    """insmod, unless it is there."""
+    if not loaded():
+        _run("insmod", str(paths.MODULE))
+
+
+def unload() -> None:
+    """rmmod, if it is there."""
+    if loaded():
+        _run("rmmod", NAME)
+
+
+def _run(*argv: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
