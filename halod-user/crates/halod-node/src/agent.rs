@@ -1,0 +1,124 @@
+//! The agent: one session after the other.
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::connection::{Connection, ConnectionError};
+use crate::health::{self, Health};
+use crate::hook::Hooks;
+use crate::session::Session;
+use crate::shutdown::Shutdown;
+use crate::token::{TokenError, TokenFile};
+
+/// The agent.
+#[derive(Debug)]
+pub struct Agent {
+    config: Config,
+    file: Option<TokenFile>,
+    /// Of the last welcome.
+    token: Option<String>,
+    /// What went wrong last, so that the same is not logged every second.
+    trouble: String,
+}
+
+impl Agent {
+    /// An agent that is not started.
+    ///
+    /// # Errors
+    /// The state directory cannot be used.
+    pub fn new(config: Config) -> Result<Agent, TokenError> {
+        let name = &config.hello.name;
+        let file = config
+            .state_dir
+            .as_deref()
+            .map(|dir| TokenFile::new(dir, name))
+            .transpose()?;
+        let token = file.as_ref().and_then(TokenFile::read);
+        Ok(Agent {
+            config,
+            file,
+            token,
+            trouble: String::new(),
+        })
+    }
+
+    /// Keeps up a session with HaloD until the agent shall end. Hooks that run then are not
+    /// waited for.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        let hooks = self.config.hook.clone().map(Hooks::start);
+        let mut end = shutdown.clone();
+        let mut health = tokio::select! {
+            () = end.wait() => return,
+            health = health::start(self.config.watch.clone()) => health,
+        };
+        let mut backoff = Backoff::new();
+        loop {
+            let ended = tokio::select! {
+                () = end.wait() => return,
+                begun = self.begin(&mut health) => match begun {
+                    Ok((session, said)) => {
+                        backoff = Backoff::new();
+                        session.run(said, &mut health, hooks.as_ref(), &mut shutdown).await
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            match ended {
+                Ok(()) => return,
+                Err(error) => self.complain(&error),
+            }
+            tokio::select! {
+                () = end.wait() => return,
+                () = sleep(backoff.next(fastrand::f64())) => {}
+            }
+        }
+    }
+
+    /// Connects and says hello; gives what it said of the application's health too.
+    async fn begin(
+        &mut self,
+        health: &mut watch::Receiver<Health>,
+    ) -> Result<(Session, bool), ConnectionError> {
+        let connection = Connection::open(&self.config.halod).await?;
+        let mut hello = self.config.hello.clone();
+        hello.resume = self.token.clone();
+        hello.healthy = health.borrow_and_update().is_healthy();
+        let said = hello.healthy;
+        let session = Session::begin(connection, hello).await?;
+        let welcome = &session.welcome;
+        tracing::info!(
+            halod = self.config.halod.as_str(),
+            cluster = %welcome.cluster.escape_debug(),
+            routes = welcome.routes,
+            state = %welcome.state,
+            heartbeat_ms = welcome.heartbeat_ms,
+            "registered",
+        );
+        self.trouble.clear();
+        self.keep(welcome.resume.clone());
+        Ok((session, said))
+    }
+
+    fn keep(&mut self, token: String) {
+        if self.token.as_ref() == Some(&token) {
+            return;
+        }
+        if let Some(Err(error)) = self.file.as_ref().map(|file| file.write(&token)) {
+            tracing::warn!(%error, "cannot keep the resume token for a restart");
+        }
+        self.token = Some(token);
+    }
+
+    fn complain(&mut self, error: &ConnectionError) {
+        let text = error.to_string();
+        let halod = self.config.halod.as_str();
+        if text == self.trouble {
+            tracing::debug!(halod, "{text}");
+        } else {
+            tracing::warn!(halod, "{text}; trying again");
+            self.trouble = text;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A connection to HaloD: messages instead of bytes.
+
+use std::io;
+use std::time::Duration;
+
+use halod_proto::{
+    FromHalod, LineCodec, LineError, MAX_LINE_TO_NODE, MessageError, ToHalod, VERSION,
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::values::Endpoint;
+
+/// How long a connection, and then the answer to the hello, may take.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// After how long without an acknowledgement of what was sent HaloD's machine counts as gone.
+/// Heartbeats are sent all the time, so there always is something to acknowledge.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// It could not be made.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// It broke.
+    #[error("connection lost: {0}")]
+    Lost(io::Error),
+    /// HaloD ended it.
+    #[error("HaloD closed the connection")]
+    Closed,
+    /// Nothing came in time.
+    #[error("no {0} within {PATIENCE:?}")]
+    Late(&'static str),
+    /// HaloD says that we did something wrong.
+    #[error("HaloD refuses: {}", .0.escape_debug())]
+    Refused(String),
+    /// What came is no line.
+    #[error("HaloD sent nonsense: {0}")]
+    Line(#[from] LineError),
+    /// What came is no message.
+    #[error("HaloD sent nonsense: {0}")]
+    Message(#[from] MessageError),
+    /// A message came that has no place here.
+    #[error("HaloD sent {0} out of order")]
+    Order(&'static str),
+    /// HaloD speaks another version.
+    #[error("HaloD speaks version {0} of the protocol; this agent speaks {VERSION}")]
+    Version(u32),
+    /// No heartbeats can be sent at this interval.
+    #[error("HaloD asks for heartbeats every 0 ms")]
+    NoInterval,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    codec: LineCodec,
+    input: Box<[u8]>,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The name is unknown, or nobody answers there in time.
+    pub async fn open(halod: &Endpoint) -> Result<Connection, ConnectionError> {
+        let stream = timeout(PATIENCE, TcpStream::connect(halod.as_str()))
+            .await
+            .map_err(|_| ConnectionError::Late("connection"))?
+            .map_err(ConnectionError::Connect)?;
+        tune(&stream).map_err(ConnectionError::Connect)?;
+        let codec = LineCodec::new(MAX_LINE_TO_NODE);
+        Ok(Connection {
+            stream,
+            codec,
+            input: vec![0; 16 * 1024].into(),
+        })
+    }
+
+    /// The next message. Given up and called again, it loses nothing.
+    ///
+    /// # Errors
+    /// The connection is over; [`ConnectionError::Refused`] is HaloD's own last word.
+    pub async fn next(&mut self) -> Result<FromHalod, ConnectionError> {
+        loop {
+            if let Some(line) = self.codec.next_line()? {
+                return match FromHalod::parse(&line)? {
+                    FromHalod::Error { reason } => Err(ConnectionError::Refused(reason)),
+                    message => Ok(message),
+                };
+            }
+            match self.stream.read(&mut self.input).await {
+                Ok(0) => return Err(ConnectionError::Closed),
+                Ok(count) => self.codec.feed(&self.input[..count]),
+                Err(error) => return Err(ConnectionError::Lost(error)),
+            }
+        }
+    }
+
+    /// Sends a message. Given up, it may have sent a part.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub async fn send(&mut self, message: &ToHalod) -> Result<(), ConnectionError> {
+        let line = message.to_line();
+        // HaloD reads all the time; where even the buffers are full, it does not any more.
+        match timeout(UNACKNOWLEDGED, self.stream.write_all(line.as_bytes())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(ConnectionError::Lost(error)),
+            Err(_) => Err(ConnectionError::Lost(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    /// Ends the connection after what was sent, and waits a moment for HaloD to have read it:
+    /// to close a socket with unread input would reset it, and could take our last message away.
+    pub async fn close(mut self) {
+        let end = async {
+            self.stream.shutdown().await?;
+            while self.stream.read(&mut self.input).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = timeout(Duration::from_millis(500), end).await;
+    }
+}
+
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    // For the time before the first heartbeat; later there is always something on its way.
+    let second = Duration::from_secs(1);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(second).with_interval(second))
+}

@@ -1,0 +1,135 @@
+//! What is said over one connection, from hello to its end.
+
+use std::time::Duration;
+
+use halod_proto::{FromHalod, Hello, MAX_REASON, ToHalod, VERSION, Welcome};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::connection::{Connection, ConnectionError, PATIENCE};
+use crate::health::Health;
+use crate::hook::Hooks;
+use crate::shutdown::Shutdown;
+
+/// A connection on which HaloD said welcome.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    /// What HaloD said.
+    pub welcome: Welcome,
+}
+
+impl Session {
+    /// Says hello and waits for the welcome.
+    ///
+    /// # Errors
+    /// HaloD refused, said something else, or nothing.
+    pub async fn begin(
+        mut connection: Connection,
+        hello: Hello,
+    ) -> Result<Session, ConnectionError> {
+        connection.send(&ToHalod::Hello(hello)).await?;
+        let answer = timeout(PATIENCE, connection.next()).await;
+        match answer.map_err(|_| ConnectionError::Late("welcome"))?? {
+            FromHalod::Welcome(welcome) if welcome.version != VERSION => {
+                Err(ConnectionError::Version(welcome.version))
+            }
+            FromHalod::Welcome(welcome) if welcome.heartbeat_ms == 0 => {
+                Err(ConnectionError::NoInterval)
+            }
+            FromHalod::Welcome(welcome) => Ok(Session {
+                connection,
+                welcome,
+            }),
+            other => Err(ConnectionError::Order(other.kind())),
+        }
+    }
+
+    /// Beats, tells of the application's health, and passes on what HaloD says, until the
+    /// agent shall end. `said` is the health that the hello told.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub async fn run(
+        mut self,
+        mut said: bool,
+        health: &mut watch::Receiver<Health>,
+        hooks: Option<&Hooks>,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), ConnectionError> {
+        let period = Duration::from_millis(self.welcome.heartbeat_ms.into());
+        let mut beat = interval(period);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seq = 0;
+        // Health may have changed between hello and welcome.
+        health.mark_changed();
+        let mut watching = true;
+        loop {
+            tokio::select! {
+                // A heartbeat that is due comes before a flood of messages.
+                biased;
+                () = shutdown.wait() => {
+                    tracing::info!("leaving");
+                    self.connection.send(&ToHalod::Leaving).await?;
+                    self.connection.close().await;
+                    return Ok(());
+                }
+                _ = beat.tick() => {
+                    self.connection.send(&ToHalod::Heartbeat { seq, load: None }).await?;
+                    seq += 1;
+                }
+                changed = health.changed(), if watching => {
+                    watching = changed.is_ok();
+                    let now = health.borrow_and_update().clone();
+                    if now.is_healthy() != said {
+                        said = now.is_healthy();
+                        self.connection.send(&health_message(now)).await?;
+                    }
+                }
+                message = self.connection.next() => receive(message?, hooks)?,
+            }
+        }
+    }
+}
+
+fn health_message(health: Health) -> ToHalod {
+    match health {
+        Health::Healthy => ToHalod::Healthy,
+        Health::Unhealthy(mut reason) => {
+            reason.truncate(reason.floor_char_boundary(MAX_REASON));
+            ToHalod::Unhealthy { reason }
+        }
+    }
+}
+
+fn receive(message: FromHalod, hooks: Option<&Hooks>) -> Result<(), ConnectionError> {
+    match &message {
+        FromHalod::Assign {
+            generation,
+            slot,
+            routes,
+        } => {
+            tracing::info!(generation, slot, %routes, "assigned");
+        }
+        FromHalod::RouteMoved { generation, moves } => {
+            for moved in moves {
+                tracing::info!(generation, routes = %moved.routes, to = %moved.to, "routes moved");
+            }
+        }
+        FromHalod::Reserve { generation } => tracing::info!(generation, "in reserve"),
+        FromHalod::Drain {
+            generation,
+            routes,
+            deadline_ms,
+        } => {
+            tracing::warn!(generation, %routes, deadline_ms, "drains are not supported yet; ignored");
+        }
+        FromHalod::Welcome(_) | FromHalod::Error { .. } => {
+            return Err(ConnectionError::Order(message.kind()));
+        }
+    }
+    if let Some(hooks) = hooks {
+        hooks.tell(&message);
+    }
+    Ok(())
+}
