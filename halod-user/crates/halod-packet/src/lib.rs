@@ -6,4 +6,7 @@
 #[path = "../../../../kmod/packet/mod.rs"]
 mod packet;
 
+mod owned;
+
+pub use owned::Table;
 pub use packet::*;

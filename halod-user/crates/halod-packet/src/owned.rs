@@ -1,0 +1,57 @@
+//! A route table with its memory.
+
+use crate::{
+    build, sizes, Addresses, Bucket, Id, Input, Listener, Range, Refusal, Sizes, Storage, View,
+};
+
+/// A built route table that owns what a [`View`] borrows, as the module's does.
+#[derive(Clone, Debug)]
+pub struct Table {
+    buckets: Vec<Bucket>,
+    ranges: Vec<Range>,
+    listeners: Vec<Listener>,
+    nodes: Vec<Addresses>,
+    bases: Vec<u16>,
+    routes: Vec<u16>,
+}
+
+impl Table {
+    /// Builds the table, or says why that cannot be.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the first thing found wrong.
+    pub fn build(input: &Input<'_>) -> Result<Table, Refusal> {
+        let sizes: Sizes = sizes(input)?;
+        let mut table = Table {
+            buckets: vec![Bucket::default(); sizes.buckets],
+            ranges: vec![Range::default(); sizes.ranges],
+            listeners: vec![Listener::default(); sizes.listeners],
+            nodes: vec![Addresses::default(); sizes.nodes],
+            bases: vec![0; sizes.bases],
+            routes: vec![0; sizes.routes],
+        };
+        let mut storage = Storage {
+            buckets: &mut table.buckets,
+            ranges: &mut table.ranges,
+            listeners: &mut table.listeners,
+            nodes: &mut table.nodes,
+            bases: &mut table.bases,
+            routes: &mut table.routes,
+            ids: &mut vec![Id::default(); sizes.ids],
+        };
+        build(input, &mut storage)?;
+        Ok(table)
+    }
+
+    /// The table as packets see it.
+    pub fn view(&self) -> View<'_> {
+        View {
+            buckets: &self.buckets,
+            ranges: &self.ranges,
+            listeners: &self.listeners,
+            nodes: &self.nodes,
+            bases: &self.bases,
+            routes: &self.routes,
+        }
+    }
+}

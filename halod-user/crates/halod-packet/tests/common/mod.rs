@@ -1,0 +1,8 @@
+//! The naive twin of the packet code, and generators for both.
+//!
+//! Deliberately plain: packets are put together from their parts and summed
+//! anew, tables are maps of every single port. Slow, and easy to believe.
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its part
+
+pub mod packets;
+pub mod tables;
