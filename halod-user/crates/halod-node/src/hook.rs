@@ -18,6 +18,10 @@ const WAITING: usize = 1024;
 /// Longest line of a hook's output that is logged as one, in bytes.
 const OUTPUT_LINE: u64 = 2048;
 
+/// Longest HALOD_ROUTES, in bytes. The kernel starts no program with a longer variable
+/// (MAX_ARG_STRLEN, 128 KiB with its name; include/uapi/linux/binfmts.h).
+const LONGEST_ROUTES: usize = 130_000;
+
 /// What the hook is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Run {
@@ -141,18 +145,29 @@ async fn run_one(hook: &Hook, run: Run) {
 }
 
 fn spawn(hook: &Hook, run: &Run) -> std::io::Result<Child> {
-    Command::new("/bin/sh")
+    let mut command = Command::new("/bin/sh");
+    command
         .args(["-c", &hook.command])
         .env("HALOD_EVENT", run.event)
         .env("HALOD_GENERATION", run.generation.to_string())
-        .env("HALOD_ROUTES", run.routes.to_string())
         .env("HALOD_TO", run.to.as_deref().unwrap_or_default())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // Its own process group: what the shell starts is killed with it.
-        .process_group(0)
-        .spawn()
+        .process_group(0);
+    let routes = run.routes.to_string();
+    if routes.len() <= LONGEST_ROUTES {
+        command.env("HALOD_ROUTES", routes);
+    } else {
+        // Absent rather than cut: a part would look like the whole.
+        tracing::warn!(
+            run.event,
+            "too many routes for HALOD_ROUTES; the hook has them in its input only"
+        );
+        command.env_remove("HALOD_ROUTES");
+    }
+    command.spawn()
 }
 
 async fn kill(child: &mut Child, group: Option<Pid>) -> Option<ExitStatus> {
