@@ -8,8 +8,9 @@ export LC_ALL=C.UTF-8
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 build=$repo/build
+# shellcheck disable=SC2034  # these are for the scripts that source this file
 root=$build/root            # the Debian root: compiler, QEMU and guest are all this one tree
-# shellcheck disable=SC2034  # used by the scripts that source this file
+# shellcheck disable=SC2034
 suite=trixie
 # Where the root sees the repository.
 # shellcheck disable=SC2034

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+# Names of what can be made; each step is a small script that knows when it is up to date.
+# KERNEL=7.2 picks another series of Debian's kernels, KDIR=TREE builds the module for another tree.
+
+.PHONY: help demo test vm module user root toolchain kernel check update clean distclean
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+export KERNEL KDIR
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: module user ## the whole system at work in the VM, on a cluster with real push servers
+	@scripts/demo
+
+test: module user ## every test there is: checks, cargo tests, scenarios in the VM
+	@scripts/test
+
+vm: module user ## a shell in the lab, with the cluster up
+	@tests/vm/run --interactive --name shell -- tests/lab/shell
+
+module: lab ## the kernel module, build/kmod/halod.ko
+	@scripts/module
+
+user: toolchain ## halod, halodctl and halod-node, in build/bin/
+	@scripts/user
+
+check: toolchain ## formatting, clippy, shellcheck, generated files
+	@scripts/check
+
+root: ## the Debian root in build/root: compiler, QEMU and guest
+	@scripts/root
+
+toolchain: root ## the newer Rust for userspace, in the root
+	@scripts/toolchain
+
+kernel: root ## Debian's newest cloud kernel and its build tree, in build/kernel/
+	@scripts/kernel
+
+update: root ## look for newer packages and a newer kernel
+	@scripts/update
+
+clean: ## remove what was built from this repository
+	@scripts/clean
+
+distclean: ## remove everything in build/, the root and the kernel too
+	@scripts/clean --all
+
+# With KDIR= the module still needs the root, and the VM its kernel.
+.PHONY: lab
+lab: kernel
