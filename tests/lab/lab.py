@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from . import addresses
-from .checks import equal
+from .checks import Failed, equal
 from .cluster import Cluster
 from .daemon import Settings
 from .echo import Echo
@@ -13,7 +13,7 @@ from .kernel import Kernel, Listener, Node, Table, lab_listeners, lab_nodes
 from .publisher import Published, message, publish
 from .subscribers import RECONNECT, Browsers, User
 from .topology import Topology, sweep
-from .wait import until
+from .wait import TooLate, until
 
 PREFIX = "hd-lab-"
 
@@ -66,10 +66,14 @@ class Lab:
     def deliver(self, users: list[User], text: str) -> list[Published]:
         """Publishes to every user, and waits until each has got it, once. Returns the push servers' answers."""
         published = self.net.app.resident.run(publish(users, text))
-        until(
-            f"everybody to get {text!r}; missing: {[u.number for u in users if not u.got(message(text, u))]}",
-            lambda: all(user.got(message(text, user)) for user in users),
-        )
+
+        def missing() -> list[int]:
+            return [user.number for user in users if not user.got(message(text, user))]
+
+        try:
+            until("every message to arrive", lambda: not missing())
+        except TooLate as late:
+            raise Failed(f"{late}: {text!r} did not reach users {missing()}; the push servers said {published}") from None
         for user in users:
             wrong = [got for _, got in user.messages if got != RECONNECT and not got.endswith(f" for {user.number}")]
             equal(wrong, [], f"messages for others that user {user.number} got")
