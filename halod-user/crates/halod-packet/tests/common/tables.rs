@@ -197,7 +197,7 @@ pub fn few_v4(spoilt: bool, first: u8) -> BoxedStrategy<[u8; 4]> {
         Just([255; 4]),
         Just([0, 1, 2, 3]),
     ];
-    prop_oneof![40 => good, 1 => bad].boxed()
+    prop_oneof![120 => good, 1 => bad].boxed()
 }
 
 pub fn few_v6(spoilt: bool, first: u8) -> BoxedStrategy<[u8; 16]> {
@@ -215,7 +215,7 @@ pub fn few_v6(spoilt: bool, first: u8) -> BoxedStrategy<[u8; 16]> {
         Just(v6(0xff02, 0, 1)),
         Just(mapped),
     ];
-    prop_oneof![40 => good, 1 => bad].boxed()
+    prop_oneof![120 => good, 1 => bad].boxed()
 }
 
 fn v6(first: u16, second: u16, last: u8) -> [u8; 16] {
@@ -231,7 +231,7 @@ fn few_ports(spoilt: bool) -> BoxedStrategy<u16> {
     let good = (0u16..8).prop_map(|n| 8_000 + n * 12);
     match spoilt {
         true => {
-            prop_oneof![20 => good, 20 => 8_000u16..8_100, 1 => Just(0), 1 => 65_500..=65_535u16]
+            prop_oneof![60 => good, 60 => 8_000u16..8_100, 1 => Just(0), 1 => 65_500..=65_535u16]
                 .boxed()
         }
         false => prop_oneof![good, 1_000u16..60_000].boxed(),
@@ -241,7 +241,7 @@ fn few_ports(spoilt: bool) -> BoxedStrategy<u16> {
 /// A random table, `spoilt` or mostly sound.
 fn given(spoilt: bool) -> impl Strategy<Value = Given> {
     // VIPs and nodes from one pool if spoilt.
-    let nodes_from = if spoilt { 2 } else { 10 };
+    let nodes_from = if spoilt { 4 } else { 10 };
     let vip = prop_oneof![
         few_v4(spoilt, 1).prop_map(Address::V4),
         few_v6(spoilt, 1).prop_map(Address::V6),
@@ -258,14 +258,15 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
             port,
             node_port,
         });
-    let odds = if spoilt { 0.8 } else { 0.9 };
-    let id = if spoilt { 0u32..30 } else { 1..2_000_000_000 };
+    let odds = if spoilt { 0.85 } else { 0.9 };
+    let id = if spoilt { 0u32..60 } else { 1..2_000_000_000 };
     let node = (
         id,
         prop::option::weighted(odds, few_v4(spoilt, nodes_from)),
         prop::option::weighted(odds, few_v6(spoilt, nodes_from)),
     )
         .prop_map(|(id, v4, v6)| Node { id, v4, v6 });
+    // Weight of what makes a table invalid.
     let over = if spoilt { 1 } else { 0 };
     (
         1u32..14,
@@ -273,9 +274,13 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
         prop::collection::vec(node, 0..5),
     )
         .prop_flat_map(move |(routes, listeners, nodes)| {
+            let index = |len: usize| {
+                let len = len as u32;
+                prop_oneof![40 => 0..len.max(1), over as u32 => 0..len + 1]
+            };
             let target = (
-                0..nodes.len() as u32 + 1,
-                0..listeners.len() as u32 + 1,
+                index(nodes.len()),
+                index(listeners.len()),
                 few_ports(spoilt),
             )
                 .prop_map(|(node, listener, port)| Target {
@@ -283,6 +288,10 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
                     listener,
                     port,
                 });
+            let targets = match nodes.is_empty() || listeners.is_empty() {
+                true => 0..1 + over,
+                false => 0..5,
+            };
             let mut ids: Vec<u32> = nodes.iter().map(|node| node.id).collect();
             ids.push(0);
             let counts = routes as usize - over.min(routes as usize)..=routes as usize;
@@ -290,17 +299,25 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
             let route = prop_oneof![60 => prop::sample::select(ids), over as u32 => 1u32..30];
             (
                 Just((routes, listeners, nodes)),
-                prop::collection::vec(target, 0..4),
+                prop::collection::vec(target, targets),
                 counts.prop_flat_map(move |count| prop::collection::vec(route.clone(), count)),
             )
         })
-        .prop_map(|((routes, listeners, nodes), targets, route_nodes)| Given {
-            routes,
-            listeners,
-            nodes,
-            targets,
-            route_nodes,
-        })
+        .prop_map(
+            move |((routes, listeners, nodes), mut targets, route_nodes)| {
+                if !spoilt || routes > 1 {
+                    let mut seen = BTreeSet::new();
+                    targets.retain(|target| seen.insert((target.node, target.listener)));
+                }
+                Given {
+                    routes,
+                    listeners,
+                    nodes,
+                    targets,
+                    route_nodes,
+                }
+            },
+        )
 }
 
 /// Tables of which about half are to be refused, for all kinds of reasons.
