@@ -1,1 +1,24 @@
-//! See the crate's documentation.
+//! Client of the kernel family `halod`: reads the route table of the network
+//! namespace that the process is in, replaces it, and hears of its changes.
+//!
+//! The messages are described in `kmod/netlink/halod.yaml`; [`uapi`] is
+//! generated from it. What the kernel says is checked like any other input.
+
+mod attr;
+mod client;
+mod connection;
+mod decode;
+mod encode;
+mod error;
+mod events;
+mod family;
+mod message;
+mod model;
+#[cfg(test)]
+mod tests;
+pub mod uapi;
+
+pub use client::Client;
+pub use error::{Error, Result};
+pub use events::Events;
+pub use model::{Listener, Node, Protocol, Status, Table};

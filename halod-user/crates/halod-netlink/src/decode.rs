@@ -1,0 +1,219 @@
+//! From the kernel's attributes to values. Attributes that are not known are
+//! skipped, as a later module may have more; known ones must be exact.
+
+use crate::attr::{Wrong, read};
+use crate::model::{Listener, Node, Protocol, Status, Table};
+use crate::uapi;
+
+type Decoded<T> = Result<T, Wrong>;
+
+fn needed<T>(value: Option<T>, name: &str) -> Decoded<T> {
+    value.ok_or_else(|| format!("the attribute {name} is missing"))
+}
+
+/// A status, or the event about a table's change.
+pub(crate) fn status(attrs: &[u8]) -> Decoded<Status> {
+    let (mut version, mut generation, mut routes) = (None, None, None);
+    let (mut listeners, mut nodes) = (None, None);
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::status::VERSION => version = Some(attr.string()?),
+            uapi::status::GENERATION => generation = Some(attr.u64()?),
+            uapi::status::ROUTES => routes = Some(attr.u32()?),
+            uapi::status::LISTENERS => listeners = Some(attr.u32()?),
+            uapi::status::NODES => nodes = Some(attr.u32()?),
+            _ => {}
+        }
+    }
+    Ok(Status {
+        version: version.unwrap_or_default(),
+        generation: needed(generation, "generation")?,
+        routes: needed(routes, "routes")?,
+        listeners: needed(listeners, "listeners")?,
+        nodes: needed(nodes, "nodes")?,
+    })
+}
+
+/// The generation in the answer to a commit or flush.
+pub(crate) fn generation(attrs: &[u8]) -> Decoded<u64> {
+    let mut generation = None;
+    for attr in read(attrs) {
+        let attr = attr?;
+        if attr.kind == uapi::table::GENERATION {
+            generation = Some(attr.u64()?);
+        }
+    }
+    needed(generation, "generation")
+}
+
+/// One counter: the packets' exit and their number.
+pub(crate) fn counter(attrs: &[u8]) -> Decoded<(String, u64)> {
+    let (mut name, mut packets) = (None, None);
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::counter::NAME => name = Some(attr.string()?),
+            uapi::counter::PACKETS => packets = Some(attr.u64()?),
+            _ => {}
+        }
+    }
+    Ok((needed(name, "name")?, needed(packets, "packets")?))
+}
+
+/// A table that comes in the messages of a dump.
+#[derive(Debug, Default)]
+pub(crate) struct TableParts {
+    generation: Option<u64>,
+    routes: Option<u32>,
+    listeners: Vec<Listener>,
+    nodes: Vec<Node>,
+    runs: Vec<(u32, Vec<u32>)>,
+    described: usize,
+}
+
+impl TableParts {
+    /// Takes the attributes of one message.
+    pub(crate) fn add(&mut self, attrs: &[u8]) -> Decoded<()> {
+        for attr in read(attrs) {
+            let attr = attr?;
+            match attr.kind {
+                uapi::table::GENERATION => self.generation = Some(attr.u64()?),
+                uapi::table::ROUTES => self.routes = Some(attr.u32()?),
+                uapi::table::LISTENER => {
+                    bounded(self.listeners.len(), uapi::MAX_LISTENERS, "listeners")?;
+                    self.listeners.push(listener(attr.value)?);
+                }
+                uapi::table::NODE => {
+                    bounded(self.nodes.len(), uapi::MAX_NODES, "nodes")?;
+                    self.nodes.push(node(attr.value)?);
+                }
+                uapi::table::RUN => {
+                    let (first, nodes) = run(attr.value)?;
+                    self.described += nodes.len();
+                    bounded(self.described.saturating_sub(1), uapi::MAX_ROUTES, "routes")?;
+                    self.runs.push((first, nodes));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole table, where every route was described exactly once.
+    pub(crate) fn finish(self) -> Decoded<Table> {
+        let routes = needed(self.routes, "routes")?;
+        bounded(
+            (routes as usize).saturating_sub(1),
+            uapi::MAX_ROUTES,
+            "routes",
+        )?;
+        let mut owners: Vec<Option<u32>> = vec![None; routes as usize];
+        for (first, nodes) in self.runs {
+            for (route, node) in (first..=u32::MAX).zip(nodes) {
+                let owner = (route as usize)
+                    .checked_sub(1)
+                    .and_then(|index| owners.get_mut(index))
+                    .ok_or_else(|| format!("a run describes route {route} of {routes}"))?;
+                if owner.replace(node).is_some() {
+                    return Err(format!("route {route} is described twice"));
+                }
+            }
+        }
+        if let Some(index) = owners.iter().position(Option::is_none) {
+            return Err(format!("route {} of {routes} is not described", index + 1));
+        }
+        Ok(Table {
+            generation: needed(self.generation, "generation")?,
+            routes: owners.into_iter().flatten().collect(),
+            listeners: self.listeners,
+            nodes: self.nodes,
+        })
+    }
+}
+
+fn bounded(present: usize, most: u32, what: &str) -> Decoded<()> {
+    if present < most as usize {
+        Ok(())
+    } else {
+        Err(format!("more than {most} {what}"))
+    }
+}
+
+fn listener(attrs: &[u8]) -> Decoded<Listener> {
+    let (mut name, mut address, mut protocol) = (None, None, None);
+    let (mut port, mut node_port) = (None, None);
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::listener::NAME => name = Some(attr.string()?),
+            uapi::listener::ADDRESS => address = Some(attr.address()?),
+            uapi::listener::PROTOCOL => {
+                let number = attr.u8()?;
+                protocol = Some(Protocol::from_number(number).ok_or_else(|| {
+                    format!("a listener has protocol {number}; it is 6 (TCP) or 17 (UDP)")
+                })?);
+            }
+            uapi::listener::PORT => port = Some(attr.u16()?),
+            uapi::listener::NODE_PORT => node_port = Some(attr.u16()?),
+            _ => {}
+        }
+    }
+    Ok(Listener {
+        name: name.unwrap_or_default(),
+        address: needed(address, "listener.address")?,
+        protocol: needed(protocol, "listener.protocol")?,
+        port: needed(port, "listener.port")?,
+        node_port,
+    })
+}
+
+fn node(attrs: &[u8]) -> Decoded<Node> {
+    let (mut id, mut name) = (None, None);
+    let (mut addresses, mut targets) = (Vec::new(), Vec::new());
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::node::ID => id = Some(attr.u32()?),
+            uapi::node::NAME => name = Some(attr.string()?),
+            uapi::node::ADDRESS => addresses.push(attr.address()?),
+            uapi::node::TARGET => targets.push(target(attr.value)?),
+            _ => {}
+        }
+    }
+    Ok(Node {
+        id: needed(id, "node.id")?,
+        name: name.unwrap_or_default(),
+        addresses,
+        targets,
+    })
+}
+
+fn target(attrs: &[u8]) -> Decoded<(u32, u16)> {
+    let (mut listener, mut port) = (None, None);
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::target::LISTENER => listener = Some(attr.u32()?),
+            uapi::target::PORT => port = Some(attr.u16()?),
+            _ => {}
+        }
+    }
+    Ok((
+        needed(listener, "target.listener")?,
+        needed(port, "target.port")?,
+    ))
+}
+
+fn run(attrs: &[u8]) -> Decoded<(u32, Vec<u32>)> {
+    let (mut first, mut nodes) = (None, None);
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::run::FIRST => first = Some(attr.u32()?),
+            uapi::run::NODES => nodes = Some(attr.u32s()?.collect()),
+            _ => {}
+        }
+    }
+    Ok((needed(first, "run.first")?, needed(nodes, "run.nodes")?))
+}

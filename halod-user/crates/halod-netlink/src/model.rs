@@ -1,0 +1,115 @@
+//! What the kernel holds, as values.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The table's generation and size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The module's version; empty in an event.
+    pub version: String,
+    /// Number of the table's version; 0 before the first commit.
+    pub generation: u64,
+    /// Number of routes; 0 where the table is empty.
+    pub routes: u32,
+    /// Number of listeners in the table.
+    pub listeners: u32,
+    /// Number of nodes in the table.
+    pub nodes: u32,
+}
+
+/// The transport protocol of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// IP protocol 6.
+    Tcp,
+    /// IP protocol 17.
+    Udp,
+}
+
+impl Protocol {
+    /// The IP protocol number.
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        }
+    }
+
+    /// The protocol of an IP protocol number, where it is one that can be balanced.
+    pub fn from_number(number: u8) -> Option<Protocol> {
+        match number {
+            6 => Some(Protocol::Tcp),
+            17 => Some(Protocol::Udp),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Protocol, String> {
+        match text {
+            "tcp" => Ok(Protocol::Tcp),
+            "udp" => Ok(Protocol::Udp),
+            other => Err(format!("{other:?} is not a protocol; it is tcp or udp")),
+        }
+    }
+}
+
+/// An address, a protocol and the ports on which the routes are exposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The operator's name of it, at most 63 bytes; several listeners may share one.
+    pub name: String,
+    /// The VIP.
+    pub address: IpAddr,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Port of route 1; route r is on port + r - 1.
+    pub port: u16,
+    /// Port of route 1 on every node that does not say otherwise; none: the same as `port`.
+    pub node_port: Option<u16>,
+}
+
+/// A node of the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its number, unique in the table, never 0.
+    pub id: u32,
+    /// Its name, at most 63 bytes.
+    pub name: String,
+    /// Where its packets go: at most one IPv4 and one IPv6 address.
+    pub addresses: Vec<IpAddr>,
+    /// (index of the listener from 0, port of route 1 on this node), where it differs from the
+    /// listener's.
+    pub targets: Vec<(u32, u16)>,
+}
+
+/// The whole table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Number of this version. In a commit, the generation that the table shall get; 0 leaves it
+    /// to the kernel, which takes the expected one + 1.
+    pub generation: u64,
+    /// Node id of route 1, 2, ...; 0 where a route has no node and its packets are dropped.
+    pub routes: Vec<u32>,
+    /// The listeners.
+    pub listeners: Vec<Listener>,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
