@@ -1,0 +1,212 @@
+//! The packet vectors of tests/vectors, through the packet code.
+#![allow(clippy::unwrap_used)] // the files are ours
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use halod_packet::{
+    decide, need, parse_v4, parse_v6, rewrite, Address, Csum, Decision, Exit, Hook, Input,
+    Listener, Node, Parsed, Protocol, Table, Target, WINDOW,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct File {
+    topic: String,
+    table: TableOf,
+    vectors: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct TableOf {
+    routes: u32,
+    listeners: Vec<ListenerOf>,
+    nodes: Vec<NodeOf>,
+    route_nodes: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct ListenerOf {
+    address: IpAddr,
+    protocol: String,
+    port: u16,
+    node_port: u16,
+}
+
+#[derive(Deserialize)]
+struct NodeOf {
+    id: u32,
+    addresses: Vec<IpAddr>,
+    targets: Vec<TargetOf>,
+}
+
+#[derive(Deserialize)]
+struct TargetOf {
+    listener: u32,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    node: u32,
+    count: usize,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    name: String,
+    hook: String,
+    packet: String,
+    csum: String,
+    exit: Option<String>,
+    out: Option<String>,
+    untracked: bool,
+}
+
+/// What the packet code makes of a packet, in the words of the vectors.
+#[derive(PartialEq, Eq, Debug)]
+struct Outcome {
+    exit: Option<String>,
+    out: Option<String>,
+    untracked: bool,
+}
+
+fn address(ip: IpAddr) -> Address {
+    match ip {
+        IpAddr::V4(ip) => Address::V4(ip.octets()),
+        IpAddr::V6(ip) => Address::V6(ip.octets()),
+    }
+}
+
+fn table(of: &TableOf) -> Table {
+    let protocol = |name: &str| match name {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => panic!("protocol {name}"),
+    };
+    let listeners = of.listeners.iter().map(|listener| Listener {
+        address: address(listener.address),
+        protocol: protocol(&listener.protocol),
+        port: listener.port,
+        node_port: listener.node_port,
+    });
+    let nodes = of.nodes.iter().map(|node| {
+        let (mut v4, mut v6) = (None, None);
+        for ip in &node.addresses {
+            match ip {
+                IpAddr::V4(ip) => v4 = Some(ip.octets()),
+                IpAddr::V6(ip) => v6 = Some(ip.octets()),
+            }
+        }
+        Node {
+            id: node.id,
+            v4,
+            v6,
+        }
+    });
+    let targets = (0..).zip(&of.nodes).flat_map(|(index, node)| {
+        node.targets.iter().map(move |target| Target {
+            node: index,
+            listener: target.listener,
+            port: target.port,
+        })
+    });
+    let routes = of.route_nodes.iter();
+    Table::build(&Input {
+        routes: of.routes,
+        listeners: &listeners.collect::<Vec<_>>(),
+        nodes: &nodes.collect::<Vec<_>>(),
+        targets: &targets.collect::<Vec<_>>(),
+        route_nodes: &routes
+            .flat_map(|run| std::iter::repeat_n(run.node, run.count))
+            .collect::<Vec<_>>(),
+    })
+    .unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Does with a packet what a hook of the module does.
+fn run(table: &Table, vector: &Vector) -> Outcome {
+    let hook = match vector.hook.as_str() {
+        "pre_routing" => Hook::PreRouting,
+        "local_in" => Hook::LocalIn,
+        "local_out" => Hook::LocalOut,
+        "post_routing" => Hook::PostRouting,
+        name => panic!("hook {name}"),
+    };
+    let csum = match vector.csum.as_str() {
+        "full" => Csum::Full,
+        "partial" => Csum::Partial,
+        name => panic!("csum {name}"),
+    };
+    let mut bytes = bytes(&vector.packet);
+    let window = &bytes[..bytes.len().min(WINDOW)];
+    let parsed: Parsed = match bytes[0] >> 4 {
+        4 => parse_v4(window, bytes.len()),
+        _ => parse_v6(window, bytes.len()),
+    };
+    let (exit, untracked) = match decide(&table.view(), hook, &parsed) {
+        Decision::Exit(exit) => (Some(exit), false),
+        Decision::Untrack => (None, true),
+        Decision::Rewrite {
+            packet,
+            side,
+            to,
+            exit,
+        } => {
+            let writable = &mut bytes[..need(&packet)];
+            rewrite(writable, &packet, side, to, csum).expect("rewritten");
+            (Some(exit), true)
+        }
+    };
+    Outcome {
+        exit: exit.map(|exit| exit.name().to_string()),
+        out: (!exit.is_some_and(Exit::is_drop)).then(|| hex(&bytes)),
+        untracked,
+    }
+}
+
+#[test]
+fn every_vector_comes_out_as_written() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../tests/vectors");
+    let mut count = 0;
+    let mut exits = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file: File = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let table = table(&file.table);
+        for vector in &file.vectors {
+            let expected = Outcome {
+                exit: vector.exit.clone(),
+                out: vector.out.clone(),
+                untracked: vector.untracked,
+            };
+            let outcome = run(&table, vector);
+            assert_eq!(outcome, expected, "{}: {}", file.topic, vector.name);
+            exits.extend(vector.exit.clone());
+            count += 1;
+        }
+    }
+    assert!(count >= 100, "only {count} vectors found");
+    // What only the module's skb handling can yield has no vector here.
+    for exit in Exit::ALL {
+        let elsewhere = [Exit::DropNotWritable, Exit::DropNoRoute].contains(&exit);
+        let seen = exits.iter().any(|name| name == exit.name());
+        assert_ne!(seen, elsewhere, "{}", exit.name());
+    }
+}

@@ -1,0 +1,558 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Writes the packet vectors, *.json: see README.md.
+
+Packets in and out are put together from their parts, all checksums summed in
+full, and what becomes of each is written down here: nothing is taken from the
+code under test. With --check, fails where a file is not what would be written.
+"""
+
+import copy
+import ipaddress
+import json
+import pathlib
+import struct
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+VIP, VIP6 = "198.51.100.1", "2001:db8:100::1"
+CLIENT, CLIENT6 = "203.0.113.9", "2001:db8:3::9"
+PARTIAL = object()
+
+
+# Packets
+
+
+def words_sum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def checksum(data):
+    return ~words_sum(data) & 0xFFFF
+
+
+class Packet:
+    """A packet by its parts; bytes() sums everything anew.
+
+    l4_checksum: None computes it, a number is put there as it is, PARTIAL
+    leaves the sum of the pseudo-header, as CHECKSUM_PARTIAL does.
+    """
+
+    def __init__(self, src, dst, protocol=TCP, sport=40000, dport=8000, payload=b"HaloD",
+                 options=b"", extensions=(), flags=0x18, ttl=64, tos=0, fragment=0x4000,
+                 l4_checksum=None, ihl=None, cut=None):
+        self.__dict__.update(locals())
+        del self.__dict__["self"]
+
+    def but(self, **changes):
+        other = copy.copy(self)
+        other.__dict__.update(changes)
+        return other
+
+    def bytes(self):
+        src = ipaddress.ip_address(self.src)
+        dst = ipaddress.ip_address(self.dst)
+        body = self.transport(src, dst)
+        whole = self.ipv4(src, dst, body) if src.version == 4 else self.ipv6(src, dst, body)
+        if self.cut is None:
+            return whole
+        return self.cut_short(whole)
+
+    def transport(self, src, dst):
+        if self.protocol == TCP:
+            head = struct.pack("!HHIIBBHHH", self.sport, self.dport, 0x01020304, 0x0A0B0C0D,
+                               5 << 4, self.flags, 0xFFFF, 0, 0)
+            at = 16
+        elif self.protocol == UDP:
+            head = struct.pack("!HHHH", self.sport, self.dport, 8 + len(self.payload), 0)
+            at = 6
+        elif self.protocol in (ICMP, ICMPV6):
+            # An echo request.
+            head = struct.pack("!BBHHH", 8 if self.protocol == ICMP else 128, 0, 0, 1, 1)
+            at = 2
+        else:
+            return self.payload
+        body = head + self.payload
+        if src.version == 4:
+            pseudo = src.packed + dst.packed + struct.pack("!BBH", 0, self.protocol, len(body))
+        else:
+            pseudo = src.packed + dst.packed + struct.pack("!II", len(body), self.protocol)
+        if self.protocol == ICMP:
+            pseudo = b""
+        if self.l4_checksum is PARTIAL:
+            value = words_sum(pseudo)
+        elif self.l4_checksum is not None:
+            value = self.l4_checksum
+        else:
+            value = checksum(pseudo + body)
+            if self.protocol == UDP and value == 0:
+                value = 0xFFFF
+        return body[:at] + struct.pack("!H", value) + body[at + 2:]
+
+    def ipv4(self, src, dst, body):
+        options = self.options + b"\0" * (-len(self.options) % 4)
+        ihl = self.ihl if self.ihl is not None else 5 + len(options) // 4
+        head = struct.pack("!BBHHHBBH", 0x40 | ihl, self.tos, 20 + len(options) + len(body),
+                           0x1234, self.fragment, self.ttl, self.protocol, 0)
+        head += src.packed + dst.packed + options
+        return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
+
+    def ipv6(self, src, dst, body):
+        kinds = [kind for kind, _ in self.extensions] + [self.protocol]
+        chain = b"".join(bytes([following]) + rest
+                         for following, (_, rest) in zip(kinds[1:], self.extensions))
+        return struct.pack("!IHBB", 6 << 28 | self.tos << 20 | 0x12345, len(chain) + len(body),
+                           kinds[0], self.ttl) + src.packed + dst.packed + chain + body
+
+    def cut_short(self, whole):
+        """The first bytes only, with the network header's length made to fit."""
+        whole = whole[:self.cut]
+        if whole[0] >> 4 == 6:
+            return whole[:4] + struct.pack("!H", self.cut - 40) + whole[6:]
+        head = whole[:2] + struct.pack("!H", self.cut) + whole[4:10] + b"\0\0" + whole[12:20]
+        return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + whole[20:]
+
+
+def extension(kind, size=8):
+    """An options header (hop-by-hop 0, destination 60) full of padding."""
+    pad = bytes([1, size - 4]) + bytes(size - 4)
+    return kind, bytes([size // 8 - 1]) + pad
+
+
+def routing(kind, left, address):
+    return 43, bytes([2, kind, left, 0, 0, 0, 0]) + ipaddress.ip_address(address).packed
+
+
+def fragment(offset, more, ident=0x01020304):
+    return 44, struct.pack("!BHI", 0, offset | more, ident)
+
+
+# Tables
+
+
+def listeners():
+    rows = []
+    for name, protocol, port in (("browsers", "tcp", 8000), ("apps", "tcp", 9000),
+                                 ("quic", "udp", 8000)):
+        for address in (VIP, VIP6):
+            rows.append({"name": name, "address": address, "protocol": protocol, "port": port,
+                         "node_port": port})
+    return rows
+
+
+def node(number, v4=True, v6=True, targets=None):
+    addresses = [f"192.0.2.{10 + number}"] * v4 + [f"2001:db8:2::{10 + number}"] * v6
+    return {"id": number, "name": f"n{number}", "addresses": addresses, "targets": targets or []}
+
+
+def push_table():
+    """24 routes: 1-8 n1, 9-16 n2, 17-20 n3, 21 n4 (IPv4 only), 22 n5 (IPv6 only), 23 none, 24 n3.
+
+    n3 has ports of its own for browsers (18000, both families) and, IPv4 only, for quic (28000).
+    """
+    own = [{"listener": 0, "port": 18000}, {"listener": 1, "port": 18000},
+           {"listener": 4, "port": 28000}]
+    return {
+        "routes": 24,
+        "listeners": listeners(),
+        "nodes": [node(1), node(2), node(3, targets=own), node(4, v6=False), node(5, v4=False)],
+        "route_nodes": [1] * 8 + [2] * 8 + [3] * 4 + [4, 5, 0, 3],
+    }
+
+
+def shared_table():
+    """Two push servers on one machine: n1 and n2 share addresses, n2 has ports of its own."""
+    table = push_table()
+    twin = node(1)
+    twin.update(id=2, name="n2", targets=[{"listener": index, "port": listener["port"] + 1000 * 10}
+                                          for index, listener in enumerate(listeners())])
+    table["nodes"] = [node(1), twin]
+    table["route_nodes"] = [1, 2] * 12
+    return table
+
+
+def far_table():
+    """As many routes as there can be on one port range, and the last ports that exist."""
+    return {
+        "routes": 32768,
+        "listeners": [{"name": "browsers", "address": VIP, "protocol": "tcp", "port": 32768,
+                       "node_port": 1}],
+        "nodes": [node(1), node(2)],
+        "route_nodes": [1] * 32767 + [2],
+    }
+
+
+# Vectors
+
+FORWARD, REVERSE = "pre_routing", "post_routing"
+
+
+def vector(name, hook, packet, exit, out=None, untracked=None, csum="full", live=None):
+    """One vector; `out` is what differs in the packet that comes out.
+
+    `exit` None: the hook does nothing but keep connection tracking off it.
+    `live`: why the packet cannot be sent through a real machine as it is.
+    """
+    rewritten = out is not None
+    row = {"name": name, "hook": hook, "packet": packet.bytes().hex(), "csum": csum, "exit": exit}
+    if exit is not None and exit.startswith("drop_"):
+        row["out"] = None
+    else:
+        row["out"] = (packet.but(**out) if rewritten else packet).bytes().hex()
+    row["untracked"] = rewritten if untracked is None else untracked
+    row["live"] = live is None
+    if live is not None:
+        row["not_live_because"] = live
+    return row
+
+
+def forward(name, packet, exit="forward", **kwargs):
+    return vector(name, FORWARD, packet, exit, **kwargs)
+
+
+def reverse(name, packet, exit="reverse", **kwargs):
+    return vector(name, REVERSE, packet, exit, **kwargs)
+
+
+def to_vip(protocol=TCP, dport=8000, **kwargs):
+    return Packet(CLIENT, VIP, protocol, 40000, dport, **kwargs)
+
+
+def to_vip6(protocol=TCP, dport=8000, **kwargs):
+    return Packet(CLIENT6, VIP6, protocol, 40000, dport, **kwargs)
+
+
+def from_node(number, protocol=TCP, sport=8000, **kwargs):
+    return Packet(f"192.0.2.{10 + number}", CLIENT, protocol, sport, 40000, **kwargs)
+
+
+def from_node6(number, protocol=TCP, sport=8000, **kwargs):
+    return Packet(f"2001:db8:2::{10 + number}", CLIENT6, protocol, sport, 40000, **kwargs)
+
+
+N1, N2, N3, N4, N5 = (f"192.0.2.{n}" for n in range(11, 16))
+N1_6, N2_6, N3_6, N4_6, N5_6 = (f"2001:db8:2::{n}" for n in range(11, 16))
+
+
+def forward_topic():
+    return push_table(), [
+        forward("tcp v4, browsers, route 1", to_vip(flags=0x02, payload=b""), out={"dst": N1}),
+        forward("tcp v4, browsers, route 8, with data", to_vip(dport=8007), out={"dst": N1}),
+        forward("tcp v4, browsers, route 9", to_vip(dport=8008), out={"dst": N2}),
+        forward("tcp v4, apps, route 1", to_vip(dport=9000), out={"dst": N1}),
+        forward("tcp v4, apps, route 16", to_vip(dport=9015), out={"dst": N2}),
+        forward("udp v4, quic, route 1", to_vip(UDP), out={"dst": N1}),
+        forward("udp v4, quic, route 16", to_vip(UDP, 8015), out={"dst": N2}),
+        forward("tcp v6, browsers, route 1", to_vip6(flags=0x02, payload=b""), out={"dst": N1_6}),
+        forward("tcp v6, browsers, route 16", to_vip6(dport=8015), out={"dst": N2_6}),
+        forward("tcp v6, apps, route 9", to_vip6(dport=9008), out={"dst": N2_6}),
+        forward("udp v6, quic, route 1", to_vip6(UDP), out={"dst": N1_6}),
+        forward("udp v6, quic, route 24", to_vip6(UDP, 8023), out={"dst": N3_6}),
+        forward("tcp v4, a reset", to_vip(flags=0x04, payload=b""), out={"dst": N1}),
+        forward("tcp v4, odd length", to_vip(payload=b"odd"), out={"dst": N1}),
+        forward("tcp v4, DSCP and ECN stay", to_vip(tos=0xBB), out={"dst": N1}),
+        forward("tcp v6, traffic class stays", to_vip6(tos=0xBB), out={"dst": N1_6}),
+    ]
+
+
+def reverse_topic():
+    return push_table(), [
+        reverse("tcp v4, browsers, route 1", from_node(1, flags=0x12, payload=b""),
+                out={"src": VIP}),
+        reverse("tcp v4, browsers, route 9, with data", from_node(2, sport=8008),
+                out={"src": VIP}),
+        reverse("tcp v4, a reset of a flow that nobody knows", from_node(2, flags=0x14, payload=b""),
+                out={"src": VIP}),
+        reverse("tcp v4, from a node that does not hold the route now", from_node(1, sport=8008),
+                out={"src": VIP}),
+        reverse("tcp v4, apps, route 24", from_node(1, sport=9023), out={"src": VIP}),
+        reverse("udp v4, quic, route 2", from_node(1, UDP, 8001), out={"src": VIP}),
+        reverse("tcp v6, browsers, route 1", from_node6(1), out={"src": VIP6}),
+        reverse("tcp v6, apps, route 9", from_node6(2, sport=9008), out={"src": VIP6}),
+        reverse("udp v6, quic, route 24", from_node6(5, UDP, 8023), out={"src": VIP6}),
+        vector("tcp v4, as it arrives: left alone, but untracked", FORWARD, from_node(1), None,
+               untracked=True),
+        vector("udp v6, as it arrives: left alone, but untracked", FORWARD, from_node6(1, UDP),
+               None, untracked=True),
+        reverse("tcp v4, port next to the range", from_node(1, sport=8024), "pass"),
+        reverse("udp v4, ports of a TCP listener", from_node(1, UDP, 9000), "pass"),
+        reverse("tcp v4, a node's own connection out", from_node(1, sport=45678), "pass"),
+    ]
+
+
+def routes_topic():
+    return push_table(), [
+        forward("the last route", to_vip(dport=9023), out={"dst": N3}),
+        forward("the last route, v6", to_vip6(dport=9023), out={"dst": N3_6}),
+        forward("one port beyond the range", to_vip(dport=8024), "pass"),
+        forward("one port beyond the range, v6", to_vip6(dport=8024), "pass"),
+        forward("one port before the range", to_vip(dport=7999), "pass"),
+        forward("a route without a node", to_vip(dport=8022), "drop_no_node"),
+        forward("a route without a node, v6, udp", to_vip6(UDP, 8022), "drop_no_node"),
+        forward("a node with IPv4 only, asked in IPv4", to_vip(dport=8020), out={"dst": N4}),
+        forward("a node with IPv4 only, asked in IPv6", to_vip6(dport=8020), "drop_no_address"),
+        forward("a node with IPv6 only, asked in IPv6", to_vip6(dport=8021), out={"dst": N5_6}),
+        forward("a node with IPv6 only, asked in IPv4", to_vip(dport=8021), "drop_no_address"),
+        forward("udp to ports that only TCP has", to_vip(UDP, 9000), "pass"),
+    ]
+
+
+def ports_topic():
+    return push_table(), [
+        forward("a node with its own ports, first of its routes", to_vip(dport=8016),
+                out={"dst": N3, "dport": 18016}),
+        forward("a node with its own ports, the last route", to_vip(dport=8023),
+                out={"dst": N3, "dport": 18023}),
+        forward("its own ports, v6", to_vip6(dport=8019), out={"dst": N3_6, "dport": 18019}),
+        forward("its own ports, udp", to_vip(UDP, 8017), out={"dst": N3, "dport": 28017}),
+        forward("the listener's ports where it has none", to_vip6(UDP, 8017), out={"dst": N3_6}),
+        forward("a listener for which it has none", to_vip(dport=9016), out={"dst": N3}),
+        reverse("back from its own ports", from_node(3, sport=18023),
+                out={"src": VIP, "sport": 8023}),
+        reverse("back from its own ports, v6", from_node6(3, sport=18000),
+                out={"src": VIP6, "sport": 8000}),
+        reverse("back from its own ports, udp", from_node(3, UDP, 28017),
+                out={"src": VIP, "sport": 8017}),
+        reverse("the listener's ports mean nothing on it", from_node(3, sport=8016), "pass"),
+    ]
+
+
+def shared_topic():
+    return shared_table(), [
+        forward("odd routes to the first server", to_vip(dport=8002), out={"dst": N1}),
+        forward("even routes to the second", to_vip(dport=8003), out={"dst": N1, "dport": 18003}),
+        forward("even routes to the second, v6", to_vip6(UDP, 8023),
+                out={"dst": N1_6, "dport": 18023}),
+        reverse("back from the first", from_node(1, sport=9002), out={"src": VIP}),
+        reverse("back from the second", from_node(1, sport=19003),
+                out={"src": VIP, "sport": 9003}),
+        reverse("back from the second, v6", from_node6(1, UDP, 18023),
+                out={"src": VIP6, "sport": 8023}),
+    ]
+
+
+def far_topic():
+    return far_table(), [
+        forward("route 1 of 32,768", to_vip(dport=32768), out={"dst": N1, "dport": 1}),
+        forward("route 32,768", to_vip(dport=65535), out={"dst": N2, "dport": 32768}),
+        forward("the port before", to_vip(dport=32767), "pass"),
+        reverse("back from route 1", from_node(1, sport=1), out={"src": VIP, "sport": 32768}),
+        reverse("back from route 32,768", from_node(2, sport=32768),
+                out={"src": VIP, "sport": 65535}),
+        reverse("back from the port after", from_node(2, sport=32769), "pass"),
+    ]
+
+
+def zero_word(packet):
+    """A payload by which the packet's UDP checksum is computed as zero."""
+    probe = packet.but(payload=b"\0\0").bytes()
+    offset = 26 if ":" not in packet.src else 46
+    return probe[offset:offset + 2]
+
+
+def checksums_topic():
+    becomes_zero = to_vip(UDP)
+    becomes_zero = becomes_zero.but(payload=zero_word(becomes_zero.but(dst=N1)))
+    becomes_zero6 = to_vip6(UDP)
+    becomes_zero6 = becomes_zero6.but(payload=zero_word(becomes_zero6.but(dst=N1_6)))
+    was_zero = to_vip(UDP)
+    was_zero = was_zero.but(payload=zero_word(was_zero))
+    why = "a raw packet from outside never has a partial checksum"
+    rows = [
+        forward("udp v4 without a checksum", to_vip(UDP, l4_checksum=0), out={"dst": N1}),
+        forward("udp v4 without a checksum, port changed", to_vip(UDP, 8017, l4_checksum=0),
+                out={"dst": N3, "dport": 28017}),
+        reverse("udp v4 without a checksum, back", from_node(3, UDP, 28017, l4_checksum=0),
+                out={"src": VIP, "sport": 8017}),
+        forward("udp v4, the new checksum is computed as 0", becomes_zero, out={"dst": N1}),
+        forward("udp v6, the new checksum is computed as 0", becomes_zero6, out={"dst": N1_6}),
+        forward("udp v4, the old checksum was computed as 0", was_zero, out={"dst": N1}),
+        forward("tcp v4, partial", to_vip(l4_checksum=PARTIAL), out={"dst": N1}, csum="partial",
+                live=why),
+        forward("tcp v4, partial, port changed", to_vip(dport=8016, l4_checksum=PARTIAL),
+                out={"dst": N3, "dport": 18016}, csum="partial", live=why),
+        forward("udp v4, partial", to_vip(UDP, l4_checksum=PARTIAL), out={"dst": N1},
+                csum="partial", live=why),
+        forward("tcp v6, partial", to_vip6(l4_checksum=PARTIAL), out={"dst": N1_6},
+                csum="partial", live=why),
+        reverse("tcp v6, partial, port changed", from_node6(3, sport=18000, l4_checksum=PARTIAL),
+                out={"src": VIP6, "sport": 8000}, csum="partial", live=why),
+        reverse("udp v6, partial", from_node6(1, UDP, l4_checksum=PARTIAL), out={"src": VIP6},
+                csum="partial", live=why),
+    ]
+    zeros = {row["name"]: row["out"] for row in rows}
+    assert zeros["udp v4, the new checksum is computed as 0"][52:56] == "ffff"
+    assert zeros["udp v6, the new checksum is computed as 0"][92:96] == "ffff"
+    return push_table(), rows
+
+
+def headers_topic():
+    timestamps = bytes([68, 12, 5, 0]) + bytes(8)
+    router_alert = bytes([148, 4, 0, 0])
+    deep = [extension(60)] * 8
+    return push_table(), [
+        forward("v4 options: timestamps", to_vip(options=timestamps), out={"dst": N1},
+                live="routers on the way write into it"),
+        forward("v4 options: padding", to_vip(options=bytes([1] * 8)), out={"dst": N1}),
+        forward("v4 options: as long as can be, udp", to_vip(UDP, options=bytes([1] * 40)),
+                out={"dst": N1}),
+        forward("v4 options: router alert, port changed",
+                to_vip(dport=8016, options=router_alert), out={"dst": N3, "dport": 18016}),
+        reverse("v4 options, back", from_node(1, options=bytes([1] * 4)), out={"src": VIP}),
+        forward("v6 destination options", to_vip6(extensions=[extension(60)]), out={"dst": N1_6}),
+        forward("v6 hop-by-hop and destination options, udp",
+                to_vip6(UDP, extensions=[extension(0), extension(60, 24)]), out={"dst": N1_6}),
+        reverse("v6 destination options, back", from_node6(2, extensions=[extension(60, 16)]),
+                out={"src": VIP6}),
+        forward("v6, a packet in one fragment", to_vip6(extensions=[fragment(0, 0)]),
+                out={"dst": N1_6}),
+        forward("v6, routing header at its end",
+                to_vip6(extensions=[routing(2, 0, "2001:db8:3::1")]), out={"dst": N1_6}),
+        forward("v6, routing header not at its end: another's checksum",
+                to_vip6(extensions=[routing(2, 1, "2001:db8:3::1")]), "pass"),
+        forward("v6, eight extension headers", to_vip6(extensions=deep), out={"dst": N1_6}),
+        forward("v6, nine extension headers", to_vip6(extensions=deep + deep[:1]),
+                "drop_extension"),
+        forward("v6, options longer than anyone looks", to_vip6(extensions=[extension(60, 96)]),
+                "drop_extension"),
+        reverse("v6, options longer than anyone looks, back",
+                from_node6(1, extensions=[extension(60, 96)]), "pass"),
+    ]
+
+
+def broken_topic():
+    more, last = 0x2000, 0x0010
+    why = "the kernel drops it before any hook"
+    return push_table(), [
+        forward("v4 cut within the TCP header", to_vip(cut=39), "drop_truncated"),
+        forward("v4 cut before the ports", to_vip(cut=20), "drop_truncated"),
+        forward("v4 cut within the UDP header", to_vip(UDP, cut=27), "drop_truncated"),
+        forward("v6 cut within the TCP header", to_vip6(cut=59), "drop_truncated"),
+        forward("v6 cut within an extension header",
+                to_vip6(extensions=[extension(60)], cut=44), "drop_truncated"),
+        forward("v4 cut, to an address that is not a VIP", Packet(CLIENT, "192.0.2.99", cut=39),
+                "pass"),
+        forward("v4 first fragment", to_vip(UDP, fragment=more), "drop_fragment"),
+        forward("v4 last fragment", to_vip(UDP, fragment=last), "drop_fragment"),
+        forward("v4 fragment, not to a VIP", Packet(CLIENT, "192.0.2.99", UDP, fragment=more),
+                "pass"),
+        forward("v4 fragment of an echo request to a VIP", to_vip(ICMP, fragment=more), "pass"),
+        forward("v6 first fragment", to_vip6(UDP, extensions=[fragment(0, 1)]), "drop_fragment"),
+        forward("v6 last fragment", to_vip6(UDP, extensions=[fragment(16, 0)]), "drop_fragment"),
+        forward("v6 fragment of an echo request", to_vip6(ICMPV6, extensions=[fragment(0, 1)]),
+                "pass"),
+        reverse("v4 fragment from a node", from_node(1, UDP, fragment=more), "pass"),
+        forward("v4 header shorter than any", to_vip(ihl=4), "drop_malformed", live=why),
+    ]
+
+
+def foreign_topic():
+    return push_table(), [
+        forward("tcp v4 to someone else", Packet(CLIENT, "192.0.2.99"), "pass"),
+        forward("tcp v6 to someone else", Packet(CLIENT6, "2001:db8:2::99"), "pass"),
+        forward("udp v4 to a node itself", Packet(CLIENT, N1, UDP), "pass"),
+        forward("ssh to the VIP", to_vip(dport=22), "pass"),
+        forward("ping to the VIP", to_vip(ICMP), "pass"),
+        forward("ping to the VIP, v6", to_vip6(ICMPV6), "pass"),
+        forward("another protocol to the VIP", to_vip(132), "pass"),
+        forward("v6, no next header", to_vip6(59), "pass"),
+        reverse("tcp v4 from someone else", Packet("192.0.2.99", CLIENT, TCP, 8000, 40000),
+                "pass"),
+        reverse("ping answered by a node", from_node(1, ICMP), "pass"),
+        reverse("a request on its way to a node", Packet(CLIENT, N1, TCP, 40000, 8000), "pass"),
+    ]
+
+
+def local_topic():
+    own, own6 = "192.0.2.1", "2001:db8:2::1"
+    why = "from or to a socket of the machine itself: scenarios use real ones"
+    rows = [
+        vector("this machine asks, tcp v4", "local_out", Packet(own, VIP, dport=8008),
+               "local_out", out={"dst": N2}),
+        vector("this machine asks, udp v6, port as it is", "local_out",
+               Packet(own6, VIP6, UDP, dport=8017), "local_out", out={"dst": N3_6}),
+        vector("this machine asks, no node", "local_out", Packet(own, VIP, dport=8022),
+               "drop_no_node"),
+        vector("this machine asks elsewhere", "local_out", Packet(own, N1, dport=22), "pass"),
+        vector("the answer to this machine, tcp v4", "local_in",
+               Packet(N2, own, TCP, 8008, 40000), "local_in", out={"src": VIP}),
+        vector("the answer to this machine, tcp v6, own ports", "local_in",
+               Packet(N3_6, own6, TCP, 18000, 40000), "local_in",
+               out={"src": VIP6, "sport": 8000}),
+        vector("a node's own talk with this machine", "local_in",
+               Packet(N2, own, TCP, 45678, 7600), "pass"),
+    ]
+    for row in rows:
+        row.update(live=False, not_live_because=why)
+    return push_table(), rows
+
+
+TOPICS = {
+    "forward": forward_topic,
+    "reverse": reverse_topic,
+    "routes": routes_topic,
+    "ports": ports_topic,
+    "shared": shared_topic,
+    "far": far_topic,
+    "checksums": checksums_topic,
+    "headers": headers_topic,
+    "broken": broken_topic,
+    "foreign": foreign_topic,
+    "local": local_topic,
+}
+
+
+def runs(values):
+    """Equal neighbours as {node, count}, so that long tables stay readable."""
+    out = []
+    for value in values:
+        if out and out[-1]["node"] == value:
+            out[-1]["count"] += 1
+        else:
+            out.append({"node": value, "count": 1})
+    return out
+
+
+def text(topic, table, vectors):
+    """The file of a topic."""
+    names = [row["name"] for row in vectors]
+    assert len(set(names)) == len(names), f"{topic}: names are not unique"
+    table = dict(table)
+    table["route_nodes"] = runs(table["route_nodes"])
+    whole = {
+        "topic": topic,
+        "note": "Made by make.py. out is the packet as it leaves the hook: TTL or hop limit "
+                "not yet lowered.",
+        "table": table,
+        "vectors": vectors,
+    }
+    return json.dumps(whole, indent=1) + "\n"
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    if sys.argv[1:] and not check:
+        sys.exit("make.py: the only option is --check")
+    stale = []
+    for topic, make in TOPICS.items():
+        path = HERE / f"{topic}.json"
+        new = text(topic, *make())
+        if not check:
+            path.write_text(new)
+        elif not path.exists() or path.read_text() != new:
+            stale.append(path.name)
+    extra = {path.stem for path in HERE.glob("*.json")} - set(TOPICS)
+    if extra:
+        sys.exit(f"make.py: no topic for {', '.join(sorted(extra))}")
+    if stale:
+        sys.exit(f"make.py: {', '.join(stale)} would be written differently; run make.py")
+
+
+if __name__ == "__main__":
+    main()
