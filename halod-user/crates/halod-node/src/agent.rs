@@ -44,10 +44,16 @@ impl Agent {
         })
     }
 
-    /// Keeps up a session with HaloD until the agent shall end. Hooks that run then are not
-    /// waited for.
-    pub async fn run(mut self, mut shutdown: Shutdown) {
+    /// Keeps up a session with HaloD until the agent shall end.
+    pub async fn run(mut self, shutdown: Shutdown) {
         let hooks = self.config.hook.clone().map(Hooks::start);
+        self.serve(hooks.as_ref(), shutdown).await;
+        if let Some(hooks) = hooks {
+            hooks.finish().await;
+        }
+    }
+
+    async fn serve(&mut self, hooks: Option<&Hooks>, mut shutdown: Shutdown) {
         let mut end = shutdown.clone();
         let mut health = tokio::select! {
             () = end.wait() => return,
@@ -60,7 +66,7 @@ impl Agent {
                 begun = self.begin(&mut health) => match begun {
                     Ok((session, said)) => {
                         backoff = Backoff::new();
-                        session.run(said, &mut health, hooks.as_ref(), &mut shutdown).await
+                        session.run(said, &mut health, hooks, &mut shutdown).await
                     }
                     Err(error) => Err(error),
                 },

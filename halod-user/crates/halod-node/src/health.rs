@@ -93,11 +93,35 @@ async fn check(config: &Watch) -> Result<(), String> {
 }
 
 async fn connect(address: SocketAddr) -> io::Result<()> {
-    let stream = TcpStream::connect(address).await?;
-    // Where nobody listens on a port of the ephemeral range, a connection from this machine
-    // may get that very port as its own and so reach itself (RFC 9293 section 3.5, figure 8).
+    refuse_self(&TcpStream::connect(address).await?)
+}
+
+/// Where nobody listens on a port of the ephemeral range, a connection from this machine may get
+/// that very port as its own, and so reach itself (RFC 9293 section 3.5, simultaneous open).
+fn refuse_self(stream: &TcpStream) -> io::Result<()> {
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_itself_is_no_application() {
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(any).expect("a port");
+        let own = socket.local_addr().expect("its port");
+        let stream = socket.connect(own).await.expect("a connection to itself");
+        refuse_self(&stream).expect_err("nobody listens there");
+
+        let listener = TcpListener::bind(any).await.expect("a listener");
+        let address = listener.local_addr().expect("its port");
+        connect(address).await.expect("somebody listens there");
+    }
 }

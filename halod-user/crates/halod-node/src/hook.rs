@@ -1,6 +1,7 @@
 //! The hook: a command of the deployment's own, run when routes come or go.
 
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use halod_proto::{FromHalod, MovedRoutes};
 use halod_routes::RouteSet;
@@ -8,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::Hook;
@@ -33,26 +35,43 @@ struct Run {
     message: String,
 }
 
+/// How long the agent's end waits for hooks.
+const AT_THE_END: Duration = Duration::from_secs(5);
+
 /// Runs hooks, one at a time and in order, without ever making its caller wait.
-#[derive(Debug, Clone)]
-pub struct Hooks(mpsc::Sender<Run>);
+#[derive(Debug)]
+pub struct Hooks {
+    queue: mpsc::Sender<Run>,
+    task: JoinHandle<()>,
+}
 
 impl Hooks {
     /// Starts the task that runs them.
     pub fn start(hook: Hook) -> Hooks {
         let (sender, mut receiver) = mpsc::channel::<Run>(WAITING);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(run) = receiver.recv().await {
                 run_one(&hook, run).await;
             }
         });
-        Hooks(sender)
+        Hooks {
+            queue: sender,
+            task,
+        }
+    }
+
+    /// Waits a moment for the hooks that run or are queued.
+    pub async fn finish(self) {
+        drop(self.queue);
+        if timeout(AT_THE_END, self.task).await.is_err() {
+            tracing::warn!("a hook still runs; it is left to itself");
+        }
     }
 
     /// Queues the runs that a message asks for.
     pub fn tell(&self, message: &FromHalod) {
         for run in runs(message) {
-            if let Err(error) = self.0.try_send(run) {
+            if let Err(error) = self.queue.try_send(run) {
                 tracing::error!(%error, "hooks are too slow; this event is lost");
             }
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::{Agent, Halod, until};
 use halod_proto::{FromHalod, MovedRoutes, ToHalod};
 use halod_routes::RouteSet;
+use rustix::process::Signal;
 
 fn set(text: &str) -> RouteSet {
     text.parse().unwrap()
@@ -73,7 +74,7 @@ fn runs_in_order_and_never_holds_up_a_heartbeat() {
     let out = scratch.path().join("out");
     // The first is the slowest: side by side, the order would be another.
     let hook = format!(
-        "echo start $HALOD_GENERATION >> {0}; [ $HALOD_GENERATION = 1 ] && sleep 1; echo end $HALOD_GENERATION >> {0}",
+        "echo start $HALOD_GENERATION >> {0}; [ $HALOD_GENERATION = 1 ] && sleep 2; echo end $HALOD_GENERATION >> {0}",
         out.display()
     );
     let halod = Halod::new();
@@ -88,7 +89,7 @@ fn runs_in_order_and_never_holds_up_a_heartbeat() {
         assert!(matches!(peer.next(), Some(ToHalod::Heartbeat { .. })));
     }
     assert!(
-        start.elapsed() < Duration::from_millis(900),
+        start.elapsed() < Duration::from_millis(1800),
         "12 beats took {:?}",
         start.elapsed()
     );
@@ -174,4 +175,29 @@ fn a_long_input_arrives_whole() {
     };
     peer.send(&message);
     agent.logs(&format!("hook says: {} bytes", message.to_line().len()));
+}
+
+/// What was begun is finished before the agent ends, after the node has left.
+#[test]
+fn is_waited_for_at_the_end() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let hook = format!(
+        "echo start >> {0}; sleep 0.5; echo end >> {0}",
+        out.display()
+    );
+    let halod = Halod::new();
+    let mut agent = Agent::start(halod.address(), &["--hook", &hook]);
+    let (mut peer, _) = halod.welcome(50);
+    peer.send(&assign(1, "1"));
+    lines(&out, 1);
+    agent.signal(Signal::TERM);
+    assert_eq!(peer.news(), Some(ToHalod::Leaving));
+    assert_eq!(
+        fs::read_to_string(&out).unwrap(),
+        "start\n",
+        "the node leaves at once"
+    );
+    assert_eq!(agent.wait().code(), Some(0));
+    assert_eq!(fs::read_to_string(&out).unwrap(), "start\nend\n");
 }
