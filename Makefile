@@ -3,8 +3,8 @@
 # KERNEL=7.2 picks another series of Debian's kernels, KDIR=TREE builds the module for another tree.
 
 .PHONY: help demo test vm module user root toolchain kernel check update clean distclean
-.NOTPARALLEL:
-MAKEFLAGS += --no-print-directory
+# Two at a time: the kernel's tree and the userspace programs do not need each other.
+MAKEFLAGS += --no-print-directory -j2
 export KERNEL KDIR
 
 help: ## this list
