@@ -42,6 +42,9 @@ pub struct StatusReport {
     pub pid: u32,
     /// Path of the store.
     pub store: String,
+    /// Why the store was not written last time; the daemon goes on and tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_error: Option<String>,
 }
 
 /// The kernel's table as the daemon knows it.
@@ -149,13 +152,14 @@ pub struct Event {
     /// The table's version after it.
     pub generation: u64,
     /// What it is, one word: `watching` (the first of each stream), `committed`
-    /// (the kernel has a new table), `kernel_changed`, or that of a notice of the cluster.
+    /// (the kernel has a new table), `kernel_changed` (by another hand; ours is put back),
+    /// `kernel_failed`, `kernel_back`, `store_failed`, `store_back`, or that of a notice of the
+    /// cluster: `node_joined`, `node_lost`, `slot_filled`, `routes_moved` and so on.
     pub kind: String,
     /// The same for people.
     pub text: String,
-    /// Only in `committed` events with a cause outside the daemon, such as the loss of a
-    /// node: microseconds from the moment when the daemon saw the cause (the close of
-    /// the socket, the deadline, the message) until the kernel had the new table.
+    /// Only in `committed` events: microseconds from the moment when the daemon saw the cause
+    /// (the end of the connection, the deadline, the message) until the kernel had the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
     /// What else the kind has.

@@ -1,0 +1,184 @@
+//! Puts the parts together, in the order in which they need each other.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use halod_cluster::{Cluster, Time};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::adopt::{self, AdoptError};
+use crate::config::Config;
+use crate::control::Control;
+use crate::heart::{Heart, Input, Parts};
+use crate::kernel::Kernel;
+use crate::listeners::cluster_config;
+use crate::server::{self, Handshakes, Shared};
+use crate::shutdown::Shutdown;
+use crate::store::{InstanceLock, Keeper, LockError, Record, Sqlite, StoreError};
+use crate::table::{holds, table};
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another one does.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel cannot be used.
+    #[error(transparent)]
+    Kernel(#[from] halod_netlink::Error),
+    /// What store and kernel hold does not fit the configuration.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    /// A socket cannot be listened on.
+    #[error("cannot listen on {address}: {source}; see nodes.listen in the configuration")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The control socket cannot be made.
+    #[error("cannot make the control socket {path}: {source}")]
+    Control {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A daemon whose table is the kernel's, and whose sockets listen.
+pub struct Daemon<K> {
+    heart: Heart<K>,
+    inputs: mpsc::Sender<Input>,
+    shared: Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    control: Control,
+    _lock: InstanceLock,
+}
+
+impl<K: Kernel> Daemon<K> {
+    /// Takes up what store and kernel hold; `reset_table` forgets it instead. Nothing is changed
+    /// where this fails before the kernel's commit.
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub async fn start(
+        config: &Config,
+        reset_table: bool,
+        mut kernel: K,
+    ) -> Result<Daemon<K>, DaemonError> {
+        let lock = InstanceLock::take(&config.store)?;
+        let listeners = server::bind(&config.nodes.listen)
+            .await
+            .map_err(|(address, source)| DaemonError::Listen { address, source })?;
+        let store = Sqlite::open(&config.store)?;
+        let keeper = Keeper::new(store);
+
+        let origin = Instant::now();
+        let changes = kernel.subscribe()?;
+        let status = kernel.status().await?;
+        let cluster = take_up(config, reset_table, &mut kernel, &keeper).await?;
+
+        let control = Control::bind(&config.control).map_err(|source| DaemonError::Control {
+            path: config.control.clone(),
+            source,
+        })?;
+        let handshakes = Handshakes::new(config.nodes.max_handshakes);
+        let (heart, inputs) = Heart::new(Parts {
+            cluster,
+            kernel,
+            changes,
+            kernel_version: status.version,
+            keeper,
+            store: config.store.clone(),
+            origin,
+            handshakes: handshakes.clone(),
+        });
+        let shared = Shared::new(config.nodes.clone(), inputs.clone(), handshakes);
+        Ok(Daemon {
+            heart,
+            inputs,
+            shared: Arc::new(shared),
+            listeners,
+            control,
+            _lock: lock,
+        })
+    }
+
+    /// Where nodes can connect to: as configured, with the port that a port 0 became.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|l| l.local_addr().ok())
+            .collect()
+    }
+
+    /// Runs until it shall end. The kernel goes on forwarding.
+    pub async fn run(self, shutdown: Shutdown) {
+        let Daemon {
+            heart,
+            inputs,
+            shared,
+            listeners,
+            control,
+            _lock,
+        } = self;
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(server::run(listener, Arc::clone(&shared), shutdown.clone()));
+        }
+        tasks.spawn(control.run(inputs, shutdown.clone()));
+        drop(shared);
+        // READY for systemd; no systemd is no error.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        // The heart ends at once, before it could hear the connections close: no node is lost.
+        heart.run(shutdown).await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Decides what to begin with, makes it durable, and gives it to the kernel where it must.
+async fn take_up(
+    config: &Config,
+    reset_table: bool,
+    kernel: &mut impl Kernel,
+    keeper: &Keeper,
+) -> Result<Cluster, DaemonError> {
+    let found = kernel.table().await?;
+    let stored = keeper.load().await?;
+    let before = stored.clone();
+    let start = adopt::start(
+        &cluster_config(config),
+        stored,
+        &found,
+        reset_table,
+        Time(0),
+    )?;
+    tracing::info!("{}", start.story);
+    let cluster = start.cluster;
+    let saved = cluster.saved();
+    // A full disk is no reason not to start where nothing has changed.
+    if before.as_ref() != Some(&saved) {
+        let record = Record {
+            saved,
+            holds: holds(&cluster),
+            change: None,
+        };
+        keeper.save(record).await?;
+    }
+    if start.commit {
+        let generation = kernel.commit(&table(&cluster), found.generation).await?;
+        tracing::info!(generation, cause = "start", moves = "", "table committed");
+    }
+    Ok(cluster)
+}

@@ -1,0 +1,309 @@
+//! The one task that decides. It owns the cluster's state machine, hands it what happens, and
+//! carries out what comes back, strictly in order.
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | `input` | what other tasks send to it |
+//! | `peers` | messages to nodes |
+//! | `commit` | a change becomes durable, then the kernel's |
+//! | `watch` | what happened, for logs and watchers |
+//! | `report` | answers to the control socket |
+
+mod commit;
+mod input;
+mod peers;
+mod probe;
+mod report;
+mod watch;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use halod_cluster::{Action, Cluster, Command, Event, NodeName, Notice, Time};
+use halod_control::Request;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::kernel::{Changes, Kernel};
+use crate::server::Handshakes;
+use crate::shutdown::Shutdown;
+use crate::store::Keeper;
+
+pub use input::{Input, Reply};
+pub use peers::Outbox;
+
+use commit::InKernel;
+use peers::Peers;
+use watch::Watchers;
+
+/// How often the kernel's table is looked at although nothing was heard of it.
+const CHECK: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Heart<K> {
+    cluster: Cluster,
+    kernel: K,
+    changes: Option<Changes>,
+    in_kernel: InKernel,
+    keeper: Keeper,
+    store: PathBuf,
+    /// What the store said last, if it failed.
+    store_error: Option<String>,
+    /// The zero of the cluster's clock.
+    origin: Instant,
+    inputs: mpsc::Receiver<Input>,
+    /// For tasks that the heart starts itself; weak, so that it sees the end of all others.
+    own_inputs: mpsc::WeakSender<Input>,
+    peers: Peers,
+    /// When the connections of nodes that are away ended.
+    away: HashMap<NodeName, Instant>,
+    operators: HashMap<u64, oneshot::Sender<Reply>>,
+    next_request: u64,
+    watchers: Watchers,
+    handshakes: Handshakes,
+}
+
+/// What a heart begins with.
+pub struct Parts<K> {
+    /// The cluster, whose table the kernel has.
+    pub cluster: Cluster,
+    /// The kernel.
+    pub kernel: K,
+    /// Its changes, subscribed before its table was read.
+    pub changes: Changes,
+    /// The version of its module.
+    pub kernel_version: String,
+    /// The store, which holds the cluster's state.
+    pub keeper: Keeper,
+    /// The store's path, for reports.
+    pub store: PathBuf,
+    /// The zero of the cluster's clock.
+    pub origin: Instant,
+    /// Connections that have not said hello, for reports.
+    pub handshakes: Handshakes,
+}
+
+impl<K: Kernel> Heart<K> {
+    /// A heart, and where other tasks send what happens.
+    pub fn new(parts: Parts<K>) -> (Heart<K>, mpsc::Sender<Input>) {
+        let (sender, inputs) = mpsc::channel(1024);
+        let heart = Heart {
+            in_kernel: InKernel::in_step(parts.cluster.generation(), parts.kernel_version),
+            cluster: parts.cluster,
+            kernel: parts.kernel,
+            changes: Some(parts.changes),
+            keeper: parts.keeper,
+            store: parts.store,
+            store_error: None,
+            origin: parts.origin,
+            inputs,
+            own_inputs: sender.downgrade(),
+            peers: Peers::default(),
+            away: HashMap::new(),
+            operators: HashMap::new(),
+            next_request: 0,
+            watchers: Watchers::default(),
+            handshakes: parts.handshakes,
+        };
+        (heart, sender)
+    }
+
+    /// Beats until it shall end. The kernel keeps its table, the store has it too, and agents
+    /// whose connections end now come back to the next daemon.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        let mut check = tokio::time::interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.cluster.next_deadline().map(|t| self.instant(t));
+            // Not biased: however much comes in, deadlines and checks have their turn.
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = until(deadline) => self.tick().await,
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.input(input).await,
+                    None => return,
+                },
+                change = next(&mut self.changes) => self.kernel_changed(change).await,
+                _ = check.tick() => {
+                    self.check_kernel().await;
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
+
+    /// A deadline has passed. Whatever was said before it counts first: it may lie unread in a
+    /// socket or in our own queue, for as long as we were busy ourselves.
+    async fn tick(&mut self) {
+        // Sessions whose sockets have become readable run now.
+        tokio::task::yield_now().await;
+        for _ in 0..self.inputs.len() {
+            if let Ok(input) = self.inputs.try_recv() {
+                self.input(input).await;
+            }
+        }
+        let Some(deadline) = self.cluster.next_deadline().map(|t| self.instant(t)) else {
+            return;
+        };
+        if deadline <= Instant::now() {
+            self.handle(Event::Tick, Instant::now(), deadline).await;
+        }
+    }
+
+    async fn input(&mut self, input: Input) {
+        match input {
+            Input::Hello {
+                conn,
+                hello,
+                token,
+                peer,
+                outbox,
+                at,
+            } => {
+                self.peers.add(conn, hello.name.clone(), peer, outbox);
+                self.handle(Event::Hello { conn, hello, token }, at, at)
+                    .await;
+            }
+            Input::Message { conn, message, at } => {
+                self.handle(Event::Message { conn, message }, at, at).await;
+            }
+            Input::Closed { conn, at } => {
+                if let Some(name) = self.peers.remove(conn) {
+                    self.away.insert(name, at);
+                }
+                self.handle(Event::Closed { conn }, at, at).await;
+            }
+            Input::Probed {
+                node,
+                reachable,
+                at,
+            } => {
+                self.handle(Event::Probe { node, reachable }, at, at).await;
+            }
+            Input::Control { request, reply, at } => self.control(request, reply, at).await,
+        }
+    }
+
+    async fn control(&mut self, request: Request, reply: oneshot::Sender<Reply>, at: Instant) {
+        let (command, name): (fn(NodeName) -> Command, String) = match request {
+            Request::NodeActivate { name } => (Command::Activate, name),
+            Request::NodeReserve { name } => (Command::Reserve, name),
+            Request::NodeRemove { name } => (Command::Remove, name),
+            other => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.report(&other));
+                return;
+            }
+        };
+        match name.parse() {
+            Ok(name) => {
+                self.next_request += 1;
+                let request = self.next_request;
+                self.operators.insert(request, reply);
+                self.handle(
+                    Event::Operator {
+                        request,
+                        command: command(name),
+                    },
+                    at,
+                    at,
+                )
+                .await;
+                // Dropped if the cluster did not answer: whoever asked is told so.
+                self.operators.remove(&request);
+            }
+            Err(error) => {
+                let _ = reply.send(Reply::refused(&error.to_string()));
+            }
+        }
+    }
+
+    /// Hands an event that came at `at` to the cluster; `cause` is when what it tells of happened.
+    async fn handle(&mut self, event: Event, at: Instant, cause: Instant) {
+        let now = Time(ms(at.saturating_duration_since(self.origin)));
+        let actions = self.cluster.handle(now, event);
+        let cause = self.first_cause(&actions, cause);
+        for action in actions {
+            match action {
+                Action::Commit(change) => self.commit(&change, cause).await,
+                Action::Save => self.save(None).await,
+                Action::Send { conn, message } => self.send(conn, message),
+                Action::Close { conn, reason } => self.close(conn, reason),
+                Action::Probe {
+                    node,
+                    address,
+                    timeout_ms,
+                } => {
+                    probe::start(self.own_inputs.clone(), node, address, timeout_ms);
+                }
+                Action::Reply { request, result } => self.reply(request, result),
+                Action::Notice(notice) => self.notice(&notice),
+            }
+        }
+    }
+
+    /// When that began of which these actions are the end: for a node that is lost after its
+    /// connection ended, the end of the connection.
+    fn first_cause(&mut self, actions: &[Action], at: Instant) -> Instant {
+        let mut cause = at;
+        for action in actions {
+            match action {
+                Action::Notice(Notice::NodeLost { node, .. }) => {
+                    cause = cause.min(self.away.remove(node).unwrap_or(at));
+                }
+                Action::Notice(Notice::NodeBack { node, .. } | Notice::NodeJoined { node, .. }) => {
+                    self.away.remove(node);
+                }
+                _ => {}
+            }
+        }
+        cause
+    }
+
+    fn reply(&mut self, request: u64, result: Result<String, String>) {
+        let Some(reply) = self.operators.remove(&request) else {
+            return;
+        };
+        let result = match (result, self.in_kernel.trouble()) {
+            (Ok(done), Some(trouble)) => Err(format!(
+                "{done}; but the kernel does not have the new table yet: {trouble}"
+            )),
+            (result, _) => result,
+        };
+        let _ = reply.send(match result {
+            Ok(text) => Reply::ok(&text),
+            Err(reason) => Reply::refused(&reason),
+        });
+    }
+
+    fn instant(&self, time: Time) -> Instant {
+        self.origin + Duration::from_millis(time.0)
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next change of the kernel's table; `None` inside where changes were missed. Never
+/// returns while there is no subscription.
+async fn next(changes: &mut Option<Changes>) -> Option<u64> {
+    let Some(receiver) = changes else {
+        return std::future::pending().await;
+    };
+    match receiver.recv().await {
+        Some(change) => change,
+        None => {
+            *changes = None;
+            None
+        }
+    }
+}

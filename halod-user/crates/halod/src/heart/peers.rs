@@ -1,0 +1,136 @@
+//! Messages to nodes. The heart never waits for a node to read.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use halod_cluster::{ConnId, NodeName};
+use halod_proto::FromHalod;
+use tokio::sync::{Notify, mpsc};
+
+use super::Heart;
+
+/// How many messages wait for a node that does not read. The table changes far less often than
+/// a node that reads at all takes a message.
+const QUEUE: usize = 64;
+
+/// How many messages wait for the kernel to take a table.
+const HELD: usize = 65_536;
+
+/// The heart's way to a session. Dropped: the session sends what is queued and closes.
+#[derive(Debug)]
+pub struct Outbox {
+    queue: mpsc::Sender<FromHalod>,
+    cut: Arc<Notify>,
+}
+
+impl Outbox {
+    /// An outbox, what the session reads of it, and what tells the session to close at once.
+    pub fn new() -> (Outbox, mpsc::Receiver<FromHalod>, Arc<Notify>) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let cut = Arc::new(Notify::new());
+        (
+            Outbox {
+                queue,
+                cut: Arc::clone(&cut),
+            },
+            receiver,
+            cut,
+        )
+    }
+
+    /// For the session's own last words.
+    pub fn weak(&self) -> mpsc::WeakSender<FromHalod> {
+        self.queue.downgrade()
+    }
+}
+
+/// A connection that has said hello.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub name: NodeName,
+    pub address: SocketAddr,
+    outbox: Outbox,
+}
+
+/// All connections that have said hello.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    peers: HashMap<ConnId, Peer>,
+    /// Messages about a table that the kernel does not have yet.
+    held: Vec<(ConnId, FromHalod)>,
+}
+
+impl Peers {
+    pub fn add(&mut self, conn: ConnId, name: NodeName, address: SocketAddr, outbox: Outbox) {
+        self.peers.insert(
+            conn,
+            Peer {
+                name,
+                address,
+                outbox,
+            },
+        );
+    }
+
+    /// Ends the heart's part of a connection; the name that it had.
+    pub fn remove(&mut self, conn: ConnId) -> Option<NodeName> {
+        self.held.retain(|(c, _)| *c != conn);
+        Some(self.peers.remove(&conn)?.name)
+    }
+
+    pub fn get(&self, conn: ConnId) -> Option<&Peer> {
+        self.peers.get(&conn)
+    }
+
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+}
+
+/// Whether a message tells of the table.
+fn of_table(message: &FromHalod) -> bool {
+    !matches!(message, FromHalod::Welcome(_) | FromHalod::Error { .. })
+}
+
+impl<K> Heart<K> {
+    /// Sends, or, where the message tells of a table that the kernel has not taken, waits for that.
+    pub(super) fn send(&mut self, conn: ConnId, message: FromHalod) {
+        if self.in_kernel.trouble().is_none() || !of_table(&message) {
+            self.deliver(conn, message);
+        } else if self.peers.held.len() < HELD {
+            self.peers.held.push((conn, message));
+        } else {
+            tracing::error!("too many messages wait for the kernel: one is dropped");
+        }
+    }
+
+    /// The kernel has taken the table: what waited for that goes out.
+    pub(super) fn send_held(&mut self) {
+        for (conn, message) in std::mem::take(&mut self.peers.held) {
+            self.deliver(conn, message);
+        }
+    }
+
+    fn deliver(&mut self, conn: ConnId, message: FromHalod) {
+        let Some(peer) = self.peers.get(conn) else {
+            return;
+        };
+        if peer.outbox.queue.try_send(message).is_err() && !peer.outbox.queue.is_closed() {
+            tracing::warn!(
+                node = %peer.name, peer = %peer.address,
+                "does not read: {QUEUE} messages wait; its connection is cut"
+            );
+            // The session reports the end, as of any connection.
+            peer.outbox.cut.notify_one();
+        }
+    }
+
+    pub(super) fn close(&mut self, conn: ConnId, reason: String) {
+        if let Some(peer) = self.peers.get(conn) {
+            tracing::info!(node = %peer.name, peer = %peer.address, reason, "connection closed");
+        }
+        self.deliver(conn, FromHalod::Error { reason });
+        self.peers.remove(conn);
+    }
+}

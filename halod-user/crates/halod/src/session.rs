@@ -1,0 +1,239 @@
+//! One node's connection: its hello within a time, then its messages to the heart and the
+//! heart's to it. Whatever is wrong with it ends it, with a reason, and harms no other.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use halod_cluster::ConnId;
+use halod_proto::{FromHalod, Hello, LineCodec, MAX_HELLO, MAX_LINE_TO_HALOD, ToHalod};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout};
+
+use crate::heart::{Input, Outbox};
+use crate::server::Shared;
+
+/// How long a node may take to read one message before its connection is cut.
+const WRITE: Duration = Duration::from_secs(5);
+
+/// How long a connection that is being closed may take to read why.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The bytes of a connection as messages.
+struct Reader {
+    stream: OwnedReadHalf,
+    codec: LineCodec,
+    buffer: Box<[u8]>,
+}
+
+/// Why no more messages come.
+enum End {
+    /// The node closed, or its connection broke.
+    Closed,
+    /// The node said something wrong.
+    Wrong(String),
+}
+
+impl Reader {
+    /// Cancel safe.
+    async fn next(&mut self) -> Result<ToHalod, End> {
+        loop {
+            match self.codec.next_line() {
+                Ok(Some(line)) => {
+                    return ToHalod::parse(&line).map_err(|error| End::Wrong(error.to_string()));
+                }
+                Ok(None) => {}
+                Err(error) => return Err(End::Wrong(error.to_string())),
+            }
+            match self.stream.read(&mut self.buffer).await {
+                Ok(0) | Err(_) => return Err(End::Closed),
+                Ok(n) => self.codec.feed(&self.buffer[..n]),
+            }
+        }
+    }
+}
+
+/// Serves a connection to its end. `permit` is given back once it has said hello.
+pub async fn run(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    permit: OwnedSemaphorePermit,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        // The connection is gone already.
+        tracing::debug!(%peer, "{error}");
+        return;
+    }
+    let (read, write) = stream.into_split();
+    let mut reader = Reader {
+        stream: read,
+        codec: LineCodec::new(MAX_HELLO),
+        buffer: vec![0; 8192].into(),
+    };
+    let limit = shared.nodes.hello_timeout;
+    let reason = match timeout(limit, reader.next()).await {
+        Ok(Ok(ToHalod::Hello(hello))) => match fresh_token() {
+            Ok(token) => {
+                drop(permit);
+                return serve(reader, write, hello, token, peer, &shared).await;
+            }
+            Err(error) => format!("halod has no random numbers: {error}"),
+        },
+        Ok(Ok(other)) => format!(
+            "the first message must be a hello; this is {}",
+            other.kind()
+        ),
+        Ok(Err(End::Closed)) => return,
+        Ok(Err(End::Wrong(reason))) => reason,
+        Err(_) => format!("no hello within {} ms", limit.as_millis()),
+    };
+    tracing::warn!(%peer, reason, "connection refused");
+    close(reader.stream, write, Some(reason)).await;
+}
+
+/// After the hello.
+async fn serve(
+    mut reader: Reader,
+    write: OwnedWriteHalf,
+    hello: Hello,
+    token: String,
+    peer: SocketAddr,
+    shared: &Shared,
+) {
+    reader.codec.set_max(MAX_LINE_TO_HALOD);
+    let conn = shared.next_conn();
+    let name = hello.name.clone();
+    let (outbox, messages, cut) = Outbox::new();
+    let last_words = outbox.weak();
+    let hello = Input::Hello {
+        conn,
+        hello,
+        token,
+        peer,
+        outbox,
+        at: Instant::now(),
+    };
+    if shared.inputs.send(hello).await.is_err() {
+        return;
+    }
+    let mut writer = tokio::spawn(write_all(write, messages, cut));
+    let written = tokio::select! {
+        end = pass_on(&mut reader, conn, shared) => {
+            // The time counts that passes from here to the kernel's new table.
+            let closed = Input::Closed { conn, at: Instant::now() };
+            if let End::Wrong(reason) = end {
+                tracing::warn!(node = %name, %peer, reason, "connection closed");
+                if let Some(queue) = last_words.upgrade() {
+                    // Where the queue is full the node does not read anyway.
+                    let _ = queue.try_send(FromHalod::Error { reason });
+                }
+            }
+            // The heart drops its outbox then, and the writer ends with what is queued.
+            let _ = shared.inputs.send(closed).await;
+            timeout(WRITE, &mut writer).await
+        }
+        // The heart has closed it, or it cannot be written to.
+        written = &mut writer => {
+            let _ = shared.inputs.send(Input::Closed { conn, at: Instant::now() }).await;
+            Ok(written)
+        }
+    };
+    match written {
+        Ok(Ok(Some(write))) => close(reader.stream, write, None).await,
+        Ok(_) => {}
+        Err(_) => writer.abort(),
+    }
+}
+
+/// Passes messages on until the connection ends or says something wrong.
+async fn pass_on(reader: &mut Reader, conn: ConnId, shared: &Shared) -> End {
+    loop {
+        let message = match reader.next().await {
+            Ok(message) => message,
+            Err(end) => return end,
+        };
+        // Waits while the heart is busy: a node that talks too much only slows itself.
+        let input = Input::Message {
+            conn,
+            message,
+            at: Instant::now(),
+        };
+        if shared.inputs.send(input).await.is_err() {
+            return End::Closed;
+        }
+    }
+}
+
+/// Writes messages until the heart drops the outbox. Gives the stream back where it still works.
+async fn write_all(
+    mut write: OwnedWriteHalf,
+    mut messages: mpsc::Receiver<FromHalod>,
+    cut: Arc<Notify>,
+) -> Option<OwnedWriteHalf> {
+    loop {
+        let message = tokio::select! {
+            message = messages.recv() => message,
+            () = cut.notified() => return None,
+        };
+        let Some(message) = message else {
+            return Some(write);
+        };
+        let line = message.to_line();
+        let written = tokio::select! {
+            written = timeout(WRITE, write.write_all(line.as_bytes())) => written,
+            () = cut.notified() => return None,
+        };
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return None,
+            Err(_) => {
+                tracing::warn!("a node has not read a message in {} s", WRITE.as_secs());
+                return None;
+            }
+        }
+    }
+}
+
+/// Refuses a connection of which nothing was read.
+pub async fn refuse(stream: TcpStream, reason: String) {
+    let (read, write) = stream.into_split();
+    close(read, write, Some(reason)).await;
+}
+
+/// Refuses as far as that takes no time.
+pub fn refuse_at_once(stream: &TcpStream, reason: &str) {
+    let line = FromHalod::Error {
+        reason: reason.to_owned(),
+    }
+    .to_line();
+    // Best effort: the connection is closed in any case.
+    let _ = stream.try_write(line.as_bytes());
+}
+
+/// Sends the reason, if there is one, and closes such that the other side can read it: a close
+/// with unread input would reset the connection and take the reason with it.
+async fn close(mut read: OwnedReadHalf, mut write: OwnedWriteHalf, reason: Option<String>) {
+    let closing = async {
+        if let Some(reason) = reason {
+            let line = FromHalod::Error { reason }.to_line();
+            write.write_all(line.as_bytes()).await?;
+        }
+        write.shutdown().await?;
+        let mut unread = [0; 4096];
+        while read.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(LAST_WORDS, closing).await;
+}
+
+/// 32 hexadecimal characters that nobody can guess.
+fn fresh_token() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}

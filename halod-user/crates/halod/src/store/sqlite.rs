@@ -1,0 +1,359 @@
+//! The store in one SQLite file.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use halod_cluster::{NodeId, NodeState, Saved, SavedNode};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use super::{Record, Store, StoreError};
+
+const SCHEMA: &str = include_str!("schema.sql");
+const SCHEMA_VERSION: i64 = 1;
+/// "Halo", so that `file` and we can tell our file from another program's.
+const APPLICATION_ID: i64 = 0x4861_6c6f;
+/// How many changes of the table are kept for people.
+const HISTORY: i64 = 1000;
+
+/// A SQLite file: write-ahead log, every commit synced.
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    db: Connection,
+    /// What the file holds of each node, so that only what differs is written.
+    written: HashMap<NodeId, Written>,
+    last_turn: i64,
+}
+
+#[derive(Debug, PartialEq)]
+struct Written {
+    node: SavedNode,
+    routes: String,
+    turn: i64,
+}
+
+impl Sqlite {
+    /// Opens the file, and makes it where there is none.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is another program's or another version's.
+    pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(|source| StoreError::Directory {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        let sql = |source| StoreError::Sqlite {
+            path: path.to_owned(),
+            source,
+        };
+        let mut db = Connection::open(path).map_err(sql)?;
+        // A user may have it open in sqlite3.
+        db.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
+        prepare(&mut db, path)?;
+        let mut store = Sqlite {
+            path: path.to_owned(),
+            db,
+            written: HashMap::new(),
+            last_turn: 0,
+        };
+        store.forget_written().map_err(sql)?;
+        Ok(store)
+    }
+
+    fn wrong(&self, what: String) -> StoreError {
+        StoreError::Form {
+            path: self.path.clone(),
+            what,
+        }
+    }
+
+    /// After this every node is written anew.
+    fn forget_written(&mut self) -> rusqlite::Result<()> {
+        self.written.clear();
+        self.last_turn = self
+            .db
+            .query_row("SELECT coalesce(max(turn), 0) FROM node", [], |r| r.get(0))?;
+        Ok(())
+    }
+
+    fn read_nodes(&self) -> Result<Vec<SavedNode>, StoreError> {
+        let sql = |source| StoreError::Sqlite {
+            path: self.path.clone(),
+            source,
+        };
+        let mut statement = self
+            .db
+            .prepare("SELECT id, name, state, slot, parked, token FROM node ORDER BY turn, id")
+            .map_err(sql)?;
+        type Row = (u32, String, String, Option<u32>, bool, String);
+        let rows: Vec<Row> = statement
+            .query_map([], |r| {
+                Ok((
+                    r.get(0)?,
+                    r.get(1)?,
+                    r.get(2)?,
+                    r.get(3)?,
+                    r.get(4)?,
+                    r.get(5)?,
+                ))
+            })
+            .and_then(Iterator::collect)
+            .map_err(sql)?;
+        let mut addresses: HashMap<u32, Vec<String>> = HashMap::new();
+        let mut statement = self
+            .db
+            .prepare("SELECT node, address FROM address ORDER BY node, position")
+            .map_err(sql)?;
+        let pairs = statement
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))
+            .map_err(sql)?;
+        for pair in pairs {
+            let (node, address) = pair.map_err(sql)?;
+            addresses.entry(node).or_default().push(address);
+        }
+        let mut ports: HashMap<u32, Vec<(String, u16)>> = HashMap::new();
+        let mut statement = self
+            .db
+            .prepare("SELECT node, listener, port FROM port")
+            .map_err(sql)?;
+        let triples = statement
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+            .map_err(sql)?;
+        for triple in triples {
+            let (node, listener, port) = triple.map_err(sql)?;
+            ports.entry(node).or_default().push((listener, port));
+        }
+        rows.into_iter()
+            .map(|(id, name, state, slot, parked, token)| {
+                let addresses = addresses.remove(&id).unwrap_or_default();
+                Ok(SavedNode {
+                    id: NodeId(id),
+                    state: state_of(&state)
+                        .ok_or_else(|| self.wrong(format!("node {name}: no state {state:?}")))?,
+                    name: name
+                        .parse()
+                        .map_err(|e| self.wrong(format!("node {id}: {e}")))?,
+                    addresses: addresses
+                        .iter()
+                        .map(|a| {
+                            a.parse().map_err(|_| {
+                                self.wrong(format!("node {name}: {a:?} is not an address"))
+                            })
+                        })
+                        .collect::<Result<_, _>>()?,
+                    ports: ports.remove(&id).unwrap_or_default().into_iter().collect(),
+                    slot,
+                    parked,
+                    token,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Store for Sqlite {
+    fn load(&mut self) -> Result<Option<Saved>, StoreError> {
+        let sql = |source| StoreError::Sqlite {
+            path: self.path.clone(),
+            source,
+        };
+        let row: Option<(i64, u32, u32)> = self
+            .db
+            .query_row("SELECT generation, routes, slots FROM cluster", [], |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+            })
+            .optional()
+            .map_err(sql)?;
+        let Some((generation, routes, slots)) = row else {
+            return Ok(None);
+        };
+        let generation = u64::try_from(generation)
+            .map_err(|_| self.wrong(format!("the generation is {generation}")))?;
+        Ok(Some(Saved {
+            generation,
+            routes,
+            slots,
+            nodes: self.read_nodes()?,
+        }))
+    }
+
+    fn save(&mut self, record: &Record) -> Result<(), StoreError> {
+        let saved = &record.saved;
+        let Ok(generation) = i64::try_from(saved.generation) else {
+            return Err(self.wrong(format!("generation {} is too large", saved.generation)));
+        };
+        let (now, last_turn) = self.rows(record);
+        let result = (|| {
+            let tx = self.db.transaction()?;
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO cluster (one, generation, routes, slots) VALUES (1, ?, ?, ?)",
+            )?
+            .execute(params![generation, saved.routes, saved.slots])?;
+            if self.written.is_empty() {
+                tx.execute("DELETE FROM node", [])?;
+            }
+            for id in self.written.keys().filter(|id| !now.contains_key(id)) {
+                tx.prepare_cached("DELETE FROM node WHERE id = ?")?
+                    .execute([id.0])?;
+            }
+            // A name may pass from one id to another: all old rows go before a new one comes.
+            let changed: Vec<&Written> = now
+                .iter()
+                .filter(|(id, w)| self.written.get(id) != Some(w))
+                .map(|(_, w)| w)
+                .collect();
+            for written in &changed {
+                tx.prepare_cached("DELETE FROM node WHERE id = ?")?
+                    .execute([written.node.id.0])?;
+            }
+            for written in &changed {
+                insert(&tx, written)?;
+            }
+            if let Some(change) = &record.change {
+                let generation = i64::try_from(change.generation).unwrap_or(i64::MAX);
+                tx.prepare_cached("INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?)")?
+                    .execute(params![generation, change.time, change.cause, change.moves])?;
+                tx.prepare_cached("DELETE FROM change WHERE generation <= ?")?
+                    .execute([generation.saturating_sub(HISTORY)])?;
+            }
+            tx.commit()
+        })();
+        match result {
+            Ok(()) => {
+                self.written = now;
+                self.last_turn = last_turn;
+                Ok(())
+            }
+            Err(source) => Err(StoreError::Sqlite {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+}
+
+impl Sqlite {
+    /// The nodes' rows for a record. A node keeps its `turn` as long as the order allows, so
+    /// that a node that goes to the end does not change the rows of all others.
+    fn rows(&self, record: &Record) -> (HashMap<NodeId, Written>, i64) {
+        let (mut floor, mut last) = (0, self.last_turn);
+        let mut rows = HashMap::new();
+        for node in &record.saved.nodes {
+            let before = self
+                .written
+                .get(&node.id)
+                .map(|w| w.turn)
+                .filter(|&t| t > floor);
+            let turn = before.unwrap_or_else(|| {
+                last += 1;
+                last
+            });
+            floor = turn;
+            let routes = record
+                .holds
+                .get(&node.id)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            rows.insert(
+                node.id,
+                Written {
+                    node: node.clone(),
+                    routes,
+                    turn,
+                },
+            );
+        }
+        (rows, last)
+    }
+}
+
+fn insert(tx: &Transaction<'_>, written: &Written) -> rusqlite::Result<()> {
+    let Written { node, routes, turn } = written;
+    tx.prepare_cached(
+        "INSERT INTO node (id, name, state, slot, routes, parked, token, turn)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        node.id.0,
+        node.name.as_str(),
+        node.state.to_string(),
+        node.slot,
+        routes,
+        node.parked,
+        node.token,
+        turn
+    ])?;
+    for (position, address) in (0u32..).zip(&node.addresses) {
+        tx.prepare_cached("INSERT INTO address (node, position, address) VALUES (?, ?, ?)")?
+            .execute(params![node.id.0, position, address.to_string()])?;
+    }
+    for (listener, port) in &node.ports {
+        tx.prepare_cached("INSERT INTO port (node, listener, port) VALUES (?, ?, ?)")?
+            .execute(params![node.id.0, listener, port])?;
+    }
+    Ok(())
+}
+
+fn state_of(text: &str) -> Option<NodeState> {
+    [
+        NodeState::Reserve,
+        NodeState::Active,
+        NodeState::Draining,
+        NodeState::Lost,
+    ]
+    .into_iter()
+    .find(|state| state.to_string() == text)
+}
+
+/// Sets the connection up, and makes the tables in a new file.
+fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let sql = |source| StoreError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
+    let form = |what| StoreError::Form {
+        path: path.to_owned(),
+        what,
+    };
+    let pragma = |db: &Connection, name: &str| db.pragma_query_value(None, name, |r| r.get(0));
+    let application: i64 = pragma(db, "application_id").map_err(sql)?;
+    let version: i64 = pragma(db, "user_version").map_err(sql)?;
+    let tables: i64 = db
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))
+        .map_err(sql)?;
+    let new = tables == 0 && application == 0 && version == 0;
+    if !new && application != APPLICATION_ID {
+        return Err(form(
+            "is a SQLite file, but not halod's; name another file".into(),
+        ));
+    }
+    if !new && version != SCHEMA_VERSION {
+        return Err(form(format!(
+            "has schema {version}, and this halod ({}) knows schema {SCHEMA_VERSION}; use the \
+             halod that wrote it, or move the file away to start with what the kernel holds",
+            env!("CARGO_PKG_VERSION")
+        )));
+    }
+    // The answer is the mode that came of it: a file system without shared memory has no WAL.
+    let mode: String = db
+        .pragma_update_and_check(None, "journal_mode", "wal", |r| r.get(0))
+        .map_err(sql)?;
+    if mode != "wal" {
+        tracing::warn!(path = %path.display(), mode, "the store has no write-ahead log here");
+    }
+    db.pragma_update(None, "synchronous", "full").map_err(sql)?;
+    db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
+    if new {
+        let tx = db.transaction().map_err(sql)?;
+        tx.execute_batch(SCHEMA).map_err(sql)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(sql)?;
+        tx.pragma_update(None, "user_version", SCHEMA_VERSION)
+            .map_err(sql)?;
+        tx.commit().map_err(sql)?;
+    }
+    Ok(())
+}

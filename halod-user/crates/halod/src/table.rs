@@ -1,0 +1,101 @@
+//! The cluster's table in the kernel's terms.
+
+use std::collections::BTreeMap;
+
+use halod_cluster::{Cluster, ListenerInfo, NodeId, node_port};
+use halod_netlink::{Listener, Node, Table};
+use halod_proto::Protocol;
+use halod_routes::RouteSet;
+
+/// The whole table that the cluster has decided on. Only nodes that fill a slot are in it.
+pub fn table(cluster: &Cluster) -> Table {
+    let listeners = &cluster.config().listeners;
+    let node_of = |route| cluster.node_of(route).map_or(0, |node| node.0);
+    Table {
+        generation: cluster.generation(),
+        routes: (1..=cluster.routes()).map(node_of).collect(),
+        listeners: listeners.iter().map(kernel_listener).collect(),
+        nodes: cluster
+            .nodes()
+            .filter(|node| node.slot.is_some())
+            .map(|node| Node {
+                id: node.id.0,
+                name: node.name.to_string(),
+                addresses: node.addresses.clone(),
+                targets: targets(listeners, &node.ports),
+            })
+            .collect(),
+    }
+}
+
+/// The routes of every node that has some.
+pub fn holds(cluster: &Cluster) -> BTreeMap<NodeId, RouteSet> {
+    cluster
+        .nodes()
+        .filter_map(|node| {
+            let routes = cluster.assignment().held_by(node.slot?).collect();
+            Some((node.id, routes))
+        })
+        .collect()
+}
+
+fn kernel_listener(listener: &ListenerInfo) -> Listener {
+    Listener {
+        name: listener.name.clone(),
+        address: listener.address,
+        protocol: match listener.protocol {
+            Protocol::Tcp => halod_netlink::Protocol::Tcp,
+            Protocol::Udp => halod_netlink::Protocol::Udp,
+        },
+        port: listener.port,
+        node_port: listener.node_port,
+    }
+}
+
+/// The listeners, by index, for which a node has its own port.
+fn targets(listeners: &[ListenerInfo], ports: &BTreeMap<String, u16>) -> Vec<(u32, u16)> {
+    (0..)
+        .zip(listeners)
+        .map(|(index, listener)| (index, listener, node_port(listener, ports)))
+        .filter(|(_, listener, port)| *port != listener.node_port.unwrap_or(listener.port))
+        .map(|(index, _, port)| (index, port))
+        .collect()
+}
+
+/// A node's own ports, by the name of the listener: the reverse of what a [`Table`] holds.
+pub fn own_ports(table: &Table, node: &Node) -> BTreeMap<String, u16> {
+    node.targets
+        .iter()
+        .filter_map(|&(index, port)| {
+            let listener = table.listeners.get(usize::try_from(index).ok()?)?;
+            Some((listener.name.clone(), port))
+        })
+        .collect()
+}
+
+/// Whether two tables have the same listeners in the same order, however they say it.
+pub fn same_listeners(a: &Table, b: &Table) -> bool {
+    let plain = |listeners: &[Listener]| -> Vec<Listener> {
+        let explicit = |l: &Listener| Listener {
+            node_port: Some(l.node_port.unwrap_or(l.port)),
+            ..l.clone()
+        };
+        listeners.iter().map(explicit).collect()
+    };
+    plain(&a.listeners) == plain(&b.listeners)
+}
+
+/// Whether two tables send every route to the same node at the same addresses and own ports.
+pub fn same_nodes(a: &Table, b: &Table) -> bool {
+    let plain = |table: &Table| -> BTreeMap<u32, _> {
+        let node = |n: &Node| {
+            let mut addresses = n.addresses.clone();
+            addresses.sort_unstable();
+            (n.id, (n.name.clone(), addresses, own_ports(table, n)))
+        };
+        // A node without routes makes no difference.
+        let used = table.nodes.iter().filter(|n| table.routes.contains(&n.id));
+        used.map(node).collect()
+    };
+    a.routes == b.routes && plain(a) == plain(b)
+}
