@@ -9,6 +9,7 @@
 use kernel::prelude::*;
 
 mod ffi;
+mod flows;
 mod hooks;
 mod namespace;
 mod netlink;
@@ -22,6 +23,12 @@ module! {
     authors: ["The HaloD developers"],
     description: "Layer-4 load balancer for push servers",
     license: "GPL",
+    params: {
+        flows: u32 {
+            default: 65536,
+            description: "Room for new connections of draining routes, 16 to 4194304",
+        },
+    },
 }
 
 /// What is registered while the module is loaded. Dropped from the top down: first nobody can

@@ -47,7 +47,7 @@ impl Namespace {
             Family::V4 => packet::parse_v4(window, len),
             Family::V6 => packet::parse_v6(window, len),
         };
-        match packet::decide(&table.view(), hook, &parsed) {
+        match packet::decide(&table.view(), &table.draining(), hook, &parsed) {
             // A packet that is not ours passes two hooks, and is counted at the first.
             Decision::Exit(Exit::Pass) if matches!(hook, Hook::LocalIn | Hook::PostRouting) => {
                 Verdict::Accept

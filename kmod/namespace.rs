@@ -5,14 +5,15 @@
 //! Lock order: `writer` is the only lock; netfilter's own is taken inside it.
 
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, Mutex};
+use kernel::sync::{new_mutex, Arc, Mutex};
 
 use crate::ffi::netfilter::Hooks;
 use crate::ffi::percpu::PerCpuCounters;
 use crate::ffi::pernet::Net;
 use crate::ffi::rcu::{Prepared, Published, ReadSide};
-use crate::packet::Exit;
-use crate::table::Table;
+use crate::flows::FlowMemory;
+use crate::packet::{Drain, Exit, Refusal};
+use crate::table::{BuildError, Request, Table};
 
 /// The state of one network namespace.
 #[pin_data]
@@ -29,6 +30,10 @@ struct Writer {
     generation: u64,
     /// Registered as long as there is a table: a namespace without one pays nothing.
     hooks: Option<Hooks>,
+    /// What drains in the table in force, and the memory of its flows: the next table goes on
+    /// with both.
+    drains: KVVec<Drain>,
+    flows: Option<Arc<FlowMemory>>,
     /// The namespace is going away: no more tables.
     closed: bool,
 }
@@ -39,6 +44,8 @@ pub(crate) enum CommitError {
     Stale { current: u64 },
     /// The new generation does not follow the one in force.
     NotRising { current: u64 },
+    /// The table makes no sense.
+    Refused(Refusal),
     /// Something that has nothing to do with the table.
     Failed(Error),
 }
@@ -46,6 +53,15 @@ pub(crate) enum CommitError {
 impl From<Error> for CommitError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<BuildError> for CommitError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Refused(refusal) => Self::Refused(refusal),
+            BuildError::Failed(error) => Self::Failed(error),
+        }
     }
 }
 
@@ -58,6 +74,8 @@ impl Namespace {
             writer <- new_mutex!(Writer {
                 generation: 0,
                 hooks: None,
+                drains: KVVec::new(),
+                flows: None,
                 closed: false,
             }),
         })
@@ -85,12 +103,12 @@ impl Namespace {
         self.counters.sum(exit.index())
     }
 
-    /// Puts `table` into force if the generation is `expected`; all or nothing. The new
+    /// Builds a table and puts it into force if the generation is `expected`; all or nothing. The new
     /// generation is `generation`, or else the next one, and is returned.
     pub(crate) fn commit(
         self: Pin<&Self>,
         net: Net<'_>,
-        mut table: Table,
+        request: Request,
         expected: u64,
         generation: Option<u64>,
     ) -> Result<u64, CommitError> {
@@ -107,13 +125,21 @@ impl Namespace {
         if next <= current {
             return Err(CommitError::NotRising { current });
         }
+        let mut table = Table::build(request, &writer.drains, writer.flows.as_ref())?;
         table.generation = next;
+        let mut drains = KVVec::new();
+        drains
+            .extend_from_slice(table.drains(), GFP_KERNEL_ACCOUNT)
+            .map_err(Error::from)?;
+        let flows = table.flows().cloned();
         let prepared = Prepared::new(table)?;
         if writer.hooks.is_none() {
             writer.hooks = Some(Hooks::register(net, self)?);
         }
+        // Nothing fails from here on.
+        prepared.value().purge_flows();
         self.table.replace(Some(prepared));
-        writer.generation = next;
+        (writer.generation, writer.drains, writer.flows) = (next, drains, flows);
         Ok(next)
     }
 
@@ -126,6 +152,7 @@ impl Namespace {
         }
         self.table.replace(None);
         writer.hooks = None;
+        (writer.drains, writer.flows) = (KVVec::new(), None);
         writer.generation = current.wrapping_add(1);
         Ok(writer.generation)
     }

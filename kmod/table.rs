@@ -4,9 +4,13 @@
 
 use kernel::alloc::{AllocError, Flags};
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
+use crate::ffi::clock;
+use crate::flows::FlowMemory;
 use crate::packet::{
-    self, Addresses, Bucket, Id, Input, Listener, Node, Range, Refusal, Storage, Target, View,
+    self, Addresses, Bucket, Cell, Drain, Draining, Former, Id, Input, Listener, Node, Range,
+    Refusal, Storage, Target, View,
 };
 
 /// Tables are as large as their senders like, within the limits: charge them.
@@ -33,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) targets: KVVec<Target>,
     /// Each route's node id, 0 for none.
     pub(crate) route_nodes: KVVec<u32>,
+    /// The former nodes of draining routes; their deadlines are on the clock of `ffi::clock`.
+    pub(crate) formers: KVVec<Former>,
 }
 
 /// Why a table could not be made.
@@ -59,17 +65,26 @@ pub(crate) struct Table {
     nodes: KVVec<Addresses>,
     bases: KVVec<u16>,
     routes: KVVec<u16>,
+    drains: KVVec<Drain>,
+    draining: KVVec<u16>,
+    flows: Option<Arc<FlowMemory>>,
 }
 
 impl Table {
-    /// Checks `request` and builds the lookups. Process context.
-    pub(crate) fn build(request: Request) -> Result<Self, BuildError> {
+    /// Checks `request` and builds the lookups, for a table that replaces one with `previous`
+    /// drains, whose flows are remembered in `flows`. Process context.
+    pub(crate) fn build(
+        request: Request,
+        previous: &[Drain],
+        flows: Option<&Arc<FlowMemory>>,
+    ) -> Result<Self, BuildError> {
         let input = Input {
             routes: request.routes,
             listeners: &request.listeners,
             nodes: &request.nodes,
             targets: &request.targets,
             route_nodes: &request.route_nodes,
+            formers: &request.formers,
         };
         let sizes = packet::sizes(&input).map_err(BuildError::Refused)?;
         let mut ids = KVVec::from_elem(Id::default(), sizes.ids, FLAGS)?;
@@ -81,10 +96,14 @@ impl Table {
             nodes: KVVec::from_elem(Addresses::default(), sizes.nodes, FLAGS)?,
             bases: KVVec::from_elem(0, sizes.bases, FLAGS)?,
             routes: KVVec::from_elem(0, sizes.routes, FLAGS)?,
+            drains: KVVec::from_elem(Drain::default(), sizes.drains, FLAGS)?,
+            draining: KVVec::from_elem(0, sizes.draining, FLAGS)?,
+            flows: None,
             request: Request::default(),
         };
         packet::build(
             &input,
+            previous,
             &mut Storage {
                 buckets: &mut table.buckets,
                 ranges: &mut table.ranges,
@@ -92,11 +111,19 @@ impl Table {
                 nodes: &mut table.nodes,
                 bases: &mut table.bases,
                 routes: &mut table.routes,
+                drains: &mut table.drains,
+                draining: &mut table.draining,
                 ids: &mut ids,
             },
         )
         .map_err(BuildError::Refused)?;
         table.request = request;
+        if !table.drains.is_empty() {
+            table.flows = Some(match flows {
+                Some(flows) => flows.clone(),
+                None => FlowMemory::new().map_err(BuildError::Failed)?,
+            });
+        }
         Ok(table)
     }
 
@@ -110,6 +137,37 @@ impl Table {
             nodes: &self.nodes,
             bases: &self.bases,
             routes: &self.routes,
+            drains: &self.drains,
+            draining: &self.draining,
         }
+    }
+
+    /// What is known of draining routes' connections now.
+    #[inline(always)]
+    pub(crate) fn draining(&self) -> Draining<'_, impl Cell> {
+        Draining {
+            flows: self.flows.as_ref().map(|flows| flows.view()),
+            now: clock::now(),
+        }
+    }
+
+    /// Forgets the flows that this table has no use for. To be called just before it comes into
+    /// force: a tag may mean another node from then on.
+    pub(crate) fn purge_flows(&self) {
+        let Some(flows) = &self.flows else { return };
+        let view = self.view();
+        flows.view().purge(|route, tag| {
+            view.drain_of(route).is_some_and(|drain| drain.keeps(tag))
+        });
+    }
+
+    /// The routes that drain.
+    pub(crate) fn drains(&self) -> &[Drain] {
+        &self.drains
+    }
+
+    /// The memory of their flows.
+    pub(crate) fn flows(&self) -> Option<&Arc<FlowMemory>> {
+        self.flows.as_ref()
     }
 }

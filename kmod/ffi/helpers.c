@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/jiffies.h>
 #include <linux/percpu.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -64,6 +65,11 @@ void halod_skb_set_untracked(struct sk_buff *skb)
 	nf_reset_ct(skb);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 #endif
+}
+
+u64 halod_jiffies(void)
+{
+	return get_jiffies_64();
 }
 
 void *halod_net_generic(const struct net *net, unsigned int id)

@@ -22,6 +22,9 @@ u8 halod_skb_ip_summed(const struct sk_buff *skb);
 void halod_skb_csum_add(struct sk_buff *skb, u32 delta);
 void halod_skb_set_untracked(struct sk_buff *skb);
 
+/* The tick counter. */
+u64 halod_jiffies(void);
+
 /* Namespaces. */
 void *halod_net_generic(const struct net *net, unsigned int id);
 struct net *halod_sock_net(const struct sk_buff *skb);

@@ -6,9 +6,11 @@
 //! calls are here too: they turn pointers into those types and call a safe method, no more.
 
 pub(crate) mod bindings;
+pub(crate) mod clock;
 pub(crate) mod genl;
 pub(crate) mod netfilter;
 pub(crate) mod percpu;
 pub(crate) mod pernet;
+pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod skb;

@@ -54,6 +54,11 @@ impl<T> Prepared<T> {
             GFP_KERNEL_ACCOUNT,
         )?)
     }
+
+    /// What will be published.
+    pub(crate) fn value(&self) -> &T {
+        &self.value
+    }
 }
 
 /// A place that holds one value or none, for any number of readers.

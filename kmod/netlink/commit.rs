@@ -8,7 +8,6 @@ use crate::ffi::bindings as uapi;
 use crate::ffi::genl::Request;
 use crate::namespace::{CommitError, Namespace};
 use crate::netlink::{parse, status};
-use crate::table::{BuildError, Table};
 
 /// Room for the answer.
 const REPLY_SIZE: usize = 16;
@@ -23,10 +22,7 @@ pub(crate) fn commit(request: &Request<'_>, namespace: Pin<&Namespace>) -> Resul
             format_args!("expected-generation is missing: say which table is to be replaced"),
         ));
     };
-    let table = Table::build(parse::table(request)?).map_err(|error| match error {
-        BuildError::Refused(refusal) => request.refuse(EINVAL, None, format_args!("{refusal}")),
-        BuildError::Failed(error) => error,
-    })?;
+    let table = parse::table(request)?;
     let current = namespace
         .commit(request.net(), table, expected, generation)
         .map_err(|error| refused(request, error, expected, generation))?;
@@ -71,6 +67,9 @@ fn refused(
                 generation.unwrap_or(0)
             ),
         ),
+        CommitError::Refused(refusal) => {
+            request.refuse(EINVAL, None, format_args!("{refusal}"))
+        }
         CommitError::Failed(error) => error,
     }
 }

@@ -6,22 +6,27 @@ use kernel::prelude::*;
 use kernel::sync::rcu;
 
 use crate::ffi::bindings as uapi;
+use crate::ffi::clock;
 use crate::ffi::genl::{Dump, Message};
 use crate::ffi::rcu::ReadSide;
 use crate::namespace::Namespace;
-use crate::packet::{Address, Exit, Listener, Protocol};
+use crate::packet::{Address, Exit, Listener, Protocol, FORMERS_MAX};
 use crate::table::{Name, Table};
 
 /// Routes in one run of a dump: 2 KiB, so that several fit a reader's buffer.
 const RUN: usize = 512;
 
+/// Drains in one message of a dump: as long as a run.
+const DRAINS: usize = 64;
+
 /// The messages of a table's dump, in their order, by number: the head, the listeners, the
-/// nodes, the runs.
+/// nodes, the runs, the drains.
 enum Part {
     Head,
     Listener(usize),
     Node(usize),
     Run(usize),
+    Drains(usize),
 }
 
 impl Part {
@@ -37,8 +42,13 @@ impl Part {
         if index < request.nodes.len() {
             return Some(Part::Node(index));
         }
-        let first = (index - request.nodes.len()) * RUN;
-        (first < request.route_nodes.len()).then_some(Part::Run(first))
+        let index = index - request.nodes.len();
+        let runs = request.route_nodes.len().div_ceil(RUN);
+        if index < runs {
+            return Some(Part::Run(index * RUN));
+        }
+        let first = (index - runs) * DRAINS;
+        (first < table.drains().len()).then_some(Part::Drains(first))
     }
 
     fn put(&self, table: &Table, message: &mut Message) -> Result {
@@ -57,6 +67,7 @@ impl Part {
             Part::Run(first) => message.nest(uapi::HALOD_A_TABLE_RUN as u16, |message| {
                 put_run(table, *first, message)
             }),
+            Part::Drains(first) => put_drains(table, *first, message),
         }
     }
 }
@@ -188,4 +199,30 @@ fn put_run(table: &Table, first: usize, message: &mut Message) -> Result {
         uapi::HALOD_A_RUN_NODES as u16,
         bytes.get(..used).unwrap_or_default(),
     )
+}
+
+fn put_drains(table: &Table, first: usize, message: &mut Message) -> Result {
+    for drain in table.drains().iter().skip(first).take(DRAINS) {
+        let route = drain.route();
+        let formers = table.request.formers.as_slice();
+        let start = formers.partition_point(|former| former.route < route);
+        let formers = formers.iter().skip(start);
+        let (mut nodes, mut left) = ([0; FORMERS_MAX * 4], [0; FORMERS_MAX * 4]);
+        let mut used = 0;
+        for ((node, ms), former) in (nodes.chunks_exact_mut(4).zip(left.chunks_exact_mut(4)))
+            .zip(formers.take_while(|former| former.route == route))
+        {
+            node.copy_from_slice(&former.node.to_ne_bytes());
+            ms.copy_from_slice(&clock::until(former.deadline).to_ne_bytes());
+            used += 4;
+        }
+        message.nest(uapi::HALOD_A_TABLE_DRAIN as u16, |message| {
+            message.put_u32(uapi::HALOD_A_DRAIN_ROUTE as u16, route)?;
+            let nodes = nodes.get(..used).unwrap_or_default();
+            message.put(uapi::HALOD_A_DRAIN_NODE as u16, nodes)?;
+            let left = left.get(..used).unwrap_or_default();
+            message.put(uapi::HALOD_A_DRAIN_LEFT as u16, left)
+        })?;
+    }
+    Ok(())
 }

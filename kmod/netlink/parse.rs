@@ -10,7 +10,8 @@ use kernel::prelude::*;
 use crate::ffi::bindings as uapi;
 use crate::ffi::genl::Request;
 use crate::netlink::attr::Attr;
-use crate::packet::{Address, Listener, Node, Protocol, Target};
+use crate::ffi::clock;
+use crate::packet::{Address, Former, Listener, Node, Protocol, Target, FORMERS_MAX};
 use crate::table::{Name, Request as TableRequest, NAME_SIZE};
 
 const FLAGS: Flags = GFP_KERNEL_ACCOUNT;
@@ -21,6 +22,7 @@ const ROUTES: u16 = uapi::HALOD_A_TABLE_ROUTES as u16;
 const LISTENER: u16 = uapi::HALOD_A_TABLE_LISTENER as u16;
 const NODE: u16 = uapi::HALOD_A_TABLE_NODE as u16;
 const RUN: u16 = uapi::HALOD_A_TABLE_RUN as u16;
+const DRAIN: u16 = uapi::HALOD_A_TABLE_DRAIN as u16;
 
 /// Stands for a route that no run has described yet. No node can have this id: see `run`.
 const UNDESCRIBED: u32 = u32::MAX;
@@ -62,6 +64,7 @@ pub(crate) fn table(request: &Request<'_>) -> Result<TableRequest> {
             LISTENER => parser.listener(&attr, &mut table)?,
             NODE => parser.node(&attr, &mut table)?,
             RUN => parser.run(&attr, &mut table)?,
+            DRAIN => parser.drain(&attr, &mut table)?,
             _ => {}
         }
     }
@@ -224,6 +227,49 @@ impl Parser<'_, '_> {
         })
     }
 
+    /// An array of u32.
+    fn numbers<'b>(&self, attr: &Attr<'b>) -> Result<impl Iterator<Item = u32> + 'b> {
+        let numbers = attr.payload().chunks_exact(4);
+        if !numbers.remainder().is_empty() {
+            return Err(self.refuse(
+                attr,
+                format_args!("{} bytes are no array of u32", attr.payload().len()),
+            ));
+        }
+        Ok(numbers.map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes)))
+    }
+
+    fn drain(&self, attr: &Attr<'_>, table: &mut TableRequest) -> Result {
+        let (mut route, mut nodes, mut left) = (None, None, None);
+        for field in attr.nested() {
+            match u32::from(field.kind()) {
+                uapi::HALOD_A_DRAIN_ROUTE => route = Some(self.number(&field, field.u32())?),
+                uapi::HALOD_A_DRAIN_NODE => nodes = Some(field),
+                uapi::HALOD_A_DRAIN_LEFT => left = Some(field),
+                _ => {}
+            }
+        }
+        let route = route.ok_or_else(|| self.missing(attr, "the drain's route"))?;
+        let nodes = nodes.ok_or_else(|| self.missing(attr, "the drain's node"))?;
+        let left = left.ok_or_else(|| self.missing(attr, "the drain's left"))?;
+        let count = nodes.payload().len() / 4;
+        if count > FORMERS_MAX || nodes.payload().len() != left.payload().len() {
+            return Err(self.refuse(
+                attr,
+                format_args!("a drain has 1 to {FORMERS_MAX} nodes, and as many times left"),
+            ));
+        }
+        for (node, ms) in self.numbers(&nodes)?.zip(self.numbers(&left)?) {
+            let former = Former {
+                route,
+                node,
+                deadline: clock::after(ms),
+            };
+            table.formers.push(former, FLAGS)?;
+        }
+        Ok(())
+    }
+
     fn run(&self, attr: &Attr<'_>, table: &mut TableRequest) -> Result {
         let (mut first, mut nodes) = (None, None);
         for field in attr.nested() {
@@ -235,16 +281,8 @@ impl Parser<'_, '_> {
         }
         let first = first.ok_or_else(|| self.missing(attr, "the run's first route"))?;
         let nodes = nodes.ok_or_else(|| self.missing(attr, "the run's nodes"))?;
-        let ids = nodes.payload().chunks_exact(4);
-        if !ids.remainder().is_empty() {
-            return Err(self.refuse(
-                &nodes,
-                format_args!("{} bytes are no array of u32", nodes.payload().len()),
-            ));
-        }
-        for (offset, id) in ids.enumerate() {
+        for (offset, id) in self.numbers(&nodes)?.enumerate() {
             let route = first as usize + offset;
-            let id = id.try_into().map_or(0, u32::from_ne_bytes);
             let entry = route
                 .checked_sub(1)
                 .and_then(|index| table.route_nodes.get_mut(index));

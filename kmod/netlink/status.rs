@@ -15,7 +15,7 @@ use crate::namespace::Namespace;
 const VERSION: &CStr = c"0.1.0";
 
 /// Room for the attributes of either message.
-const SIZE: usize = 128;
+const SIZE: usize = 160;
 
 /// The size of a table.
 struct Counts {
@@ -23,6 +23,9 @@ struct Counts {
     routes: u32,
     listeners: u32,
     nodes: u32,
+    draining: u32,
+    flows: u32,
+    flow_slots: u32,
 }
 
 impl Counts {
@@ -34,6 +37,9 @@ impl Counts {
                 routes: table.request.routes,
                 listeners: table.request.listeners.len() as u32,
                 nodes: table.request.nodes.len() as u32,
+                draining: table.drains().len() as u32,
+                flows: table.flows().map_or(0, |flows| flows.view().used()) as u32,
+                flow_slots: table.flows().map_or(0, |flows| flows.slots()) as u32,
             },
             None => {
                 // The lock behind `generation` sleeps.
@@ -43,6 +49,9 @@ impl Counts {
                     routes: 0,
                     listeners: 0,
                     nodes: 0,
+                    draining: 0,
+                    flows: 0,
+                    flow_slots: 0,
                 }
             }
         }
@@ -52,7 +61,8 @@ impl Counts {
         message.put_u64(uapi::HALOD_A_STATUS_GENERATION as u16, self.generation)?;
         message.put_u32(uapi::HALOD_A_STATUS_ROUTES as u16, self.routes)?;
         message.put_u32(uapi::HALOD_A_STATUS_LISTENERS as u16, self.listeners)?;
-        message.put_u32(uapi::HALOD_A_STATUS_NODES as u16, self.nodes)
+        message.put_u32(uapi::HALOD_A_STATUS_NODES as u16, self.nodes)?;
+        message.put_u32(uapi::HALOD_A_STATUS_DRAINING as u16, self.draining)
     }
 }
 
@@ -64,7 +74,9 @@ pub(crate) fn get(request: &Request<'_>, namespace: Pin<&Namespace>) -> Result {
             uapi::HALOD_A_STATUS_VERSION as u16,
             VERSION.to_bytes_with_nul(),
         )?;
-        counts.put(message)
+        counts.put(message)?;
+        message.put_u32(uapi::HALOD_A_STATUS_FLOWS as u16, counts.flows)?;
+        message.put_u32(uapi::HALOD_A_STATUS_FLOW_SLOTS as u16, counts.flow_slots)
     })
 }
 

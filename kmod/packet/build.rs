@@ -3,6 +3,7 @@
 
 use super::address::{Address, Protocol};
 use super::check;
+use super::drain::{self, Drain};
 use super::refusal::Refusal;
 use super::sort::sort;
 use super::table::{
@@ -21,6 +22,7 @@ pub fn sizes(input: &Input<'_>) -> Result<Sizes, Refusal> {
             ranges = ranges.saturating_add(count_of_family(input.listeners, address) as usize);
         }
     }
+    let drains = drain::count(input)?;
     Ok(Sizes {
         // At most half full, and never quite full.
         buckets: addresses
@@ -33,17 +35,24 @@ pub fn sizes(input: &Input<'_>) -> Result<Sizes, Refusal> {
         nodes,
         bases: nodes.saturating_mul(listeners),
         routes: input.route_nodes.len(),
+        drains,
+        draining: if drains == 0 { 0 } else { input.route_nodes.len() },
         ids: nodes,
     })
 }
 
 /// Checks `input` and fills `storage`, whose content before does not matter.
-/// After a refusal the storage must not be used as a table.
+/// After a refusal the storage must not be used as a table. `previous` is what
+/// drains in the table that this one replaces, whose flows are still remembered.
 ///
 /// Takes time in the order of nodes times listeners, sorted. All of a node's
 /// ports are checked, those of routes that it does not hold too, so that no
 /// table that differs in its moves only is ever refused.
-pub fn build(input: &Input<'_>, storage: &mut Storage<'_>) -> Result<(), Refusal> {
+pub fn build(
+    input: &Input<'_>,
+    previous: &[Drain],
+    storage: &mut Storage<'_>,
+) -> Result<(), Refusal> {
     if sizes(input)? != storage.sizes() {
         return Err(Refusal::Storage);
     }
@@ -59,6 +68,14 @@ pub fn build(input: &Input<'_>, storage: &mut Storage<'_>) -> Result<(), Refusal
         };
     }
     fill_routes(input, storage)?;
+    drain::fill(
+        input,
+        storage.ids,
+        storage.routes,
+        previous,
+        storage.drains,
+        storage.draining,
+    )?;
     fill_bases(input, storage.bases)?;
     place_addresses(input, storage.buckets)?;
     fill_ranges(input, storage);

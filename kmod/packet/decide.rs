@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a hook does with a packet, by the route table.
 
-use super::address::Address;
+use super::address::{Address, Protocol};
+use super::drain::Drain;
 use super::exit::Exit;
+use super::flows::{Cell, Flows};
 use super::parse::{Packet, Parsed};
 use super::rewrite::Side;
-use super::table::{Forward, View};
+use super::table::{Forward, Place, View};
 
 /// Where in its way through the kernel the packet is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,9 +43,22 @@ pub enum Decision {
     },
 }
 
+/// What is known of the connections of draining routes.
+pub struct Draining<'a, C> {
+    /// Those that began while their route drained; None where there is no memory of them.
+    pub flows: Option<Flows<'a, C>>,
+    /// The time, on the clock of the deadlines.
+    pub now: u64,
+}
+
 /// Decides about a packet.
 #[inline]
-pub fn decide(view: &View<'_>, hook: Hook, parsed: &Parsed) -> Decision {
+pub fn decide<C: Cell>(
+    view: &View<'_>,
+    draining: &Draining<'_, C>,
+    hook: Hook,
+    parsed: &Parsed,
+) -> Decision {
     let packet = match parsed {
         Parsed::Packet(packet) => packet,
         Parsed::Other => return Decision::Exit(Exit::Pass),
@@ -61,34 +76,136 @@ pub fn decide(view: &View<'_>, hook: Hook, parsed: &Parsed) -> Decision {
             }
         }
     };
-    let (forward, reverse) = match hook {
-        Hook::PreRouting => (Some(Exit::Forward), None),
-        Hook::LocalOut => (Some(Exit::LocalOut), None),
-        Hook::LocalIn => (None, Some(Exit::LocalIn)),
-        Hook::PostRouting => (None, Some(Exit::Reverse)),
-    };
-    if let Some(exit) = forward {
-        match view.forward(packet) {
-            Forward::To { address, port } => {
-                return Decision::Rewrite {
-                    packet: *packet,
-                    side: Side::Destination,
-                    to: (address, port),
-                    exit,
-                }
-            }
-            Forward::Drop(exit) => return Decision::Exit(exit),
-            Forward::NotOurs => {}
-        }
-    }
-    match (view.reverse(packet), reverse) {
-        (None, _) => Decision::Exit(Exit::Pass),
-        (Some(_), None) => Decision::Untrack,
-        (Some(to), Some(exit)) => Decision::Rewrite {
-            packet: *packet,
-            side: Side::Source,
-            to,
-            exit,
+    match hook {
+        Hook::PreRouting | Hook::LocalOut => match view.exposed(packet) {
+            Some(place) => forward(view, draining, hook, place, packet),
+            None if view.served(packet).is_some() => Decision::Untrack,
+            None => Decision::Exit(Exit::Pass),
+        },
+        Hook::LocalIn | Hook::PostRouting => match view.served(packet) {
+            Some(place) => reverse(view, draining, hook, place, packet),
+            None => Decision::Exit(Exit::Pass),
         },
     }
+}
+
+/// From a client: to the route's node, or to the one that has the connection.
+#[inline]
+fn forward<C: Cell>(
+    view: &View<'_>,
+    draining: &Draining<'_, C>,
+    hook: Hook,
+    place: Place,
+    packet: &Packet,
+) -> Decision {
+    let (node, exit) = match view.drain_of(place.route) {
+        Some(drain) if packet.protocol == Protocol::Tcp => {
+            while_draining(view, draining, drain, place, packet)
+        }
+        // A UDP flow has no first packet to know it by.
+        _ => (view.node_at(place), Exit::Forward),
+    };
+    match view.node_place(place, node) {
+        Forward::To { address, port } => Decision::Rewrite {
+            packet: *packet,
+            side: Side::Destination,
+            to: (address, port),
+            exit: match hook {
+                Hook::LocalOut => Exit::LocalOut,
+                _ => exit,
+            },
+        },
+        Forward::Drop(exit) => Decision::Exit(exit),
+        Forward::NotOurs => Decision::Exit(Exit::Pass),
+    }
+}
+
+/// The node (index + 1) of a TCP packet from a client to a draining route.
+fn while_draining<C: Cell>(
+    view: &View<'_>,
+    draining: &Draining<'_, C>,
+    drain: &Drain,
+    place: Place,
+    packet: &Packet,
+) -> (u16, Exit) {
+    let current = view.node_at(place);
+    let flow = draining.flows.as_ref().map(|flows| {
+        let client = (&packet.src, packet.sport);
+        let vip = (&packet.dst, packet.dport);
+        (flows, flows.flow(client, vip, place.route))
+    });
+    if packet.opening {
+        let live = |route, tag| view.drain_of(route).is_some_and(|drain| drain.uses(tag));
+        let remembered =
+            flow.is_some_and(|(flows, flow)| flows.remember(&flow, drain.current(), live));
+        return match drain.node_of(None, draining.now) {
+            // Forgotten, it must be where its next packet will be sent.
+            Some(oldest) if !remembered => (oldest, Exit::ForwardFull),
+            _ => (current, Exit::Forward),
+        };
+    }
+    let tag = flow.and_then(|(flows, flow)| flows.find(&flow));
+    match drain.node_of(tag, draining.now) {
+        Some(node) if node != current => (node, Exit::ForwardFormer),
+        _ => (current, Exit::Forward),
+    }
+}
+
+/// From a node: as from the VIP, unless another node has the connection by now.
+#[inline]
+fn reverse<C: Cell>(
+    view: &View<'_>,
+    draining: &Draining<'_, C>,
+    hook: Hook,
+    place: Place,
+    packet: &Packet,
+) -> Decision {
+    let Some(vip) = view.vip_of(place) else {
+        return Decision::Exit(Exit::Pass);
+    };
+    if let Some(drain) = view.drain_of(place.route) {
+        if is_stale(view, draining, drain, place, &vip, packet) {
+            return Decision::Exit(Exit::DropStale);
+        }
+    }
+    Decision::Rewrite {
+        packet: *packet,
+        side: Side::Source,
+        to: vip,
+        exit: match hook {
+            Hook::LocalIn => Exit::LocalIn,
+            _ => Exit::Reverse,
+        },
+    }
+}
+
+/// Whether a packet from a node is about a connection that was opened again with another node: a
+/// SYN-ACK sent again by the former one would be taken for the other's.
+fn is_stale<C: Cell>(
+    view: &View<'_>,
+    draining: &Draining<'_, C>,
+    drain: &Drain,
+    place: Place,
+    vip: &(Address, u16),
+    packet: &Packet,
+) -> bool {
+    let (Some(flows), Protocol::Tcp) = (&draining.flows, packet.protocol) else {
+        return false;
+    };
+    let flow = flows.flow(
+        (&packet.dst, packet.dport),
+        (&vip.0, vip.1),
+        place.route,
+    );
+    let Some(tag) = flows.find(&flow).filter(|tag| drain.uses(*tag)) else {
+        return false;
+    };
+    let node = drain
+        .node_of(Some(tag), draining.now)
+        .unwrap_or_else(|| view.node_at(place));
+    view.node_place(place, node)
+        != Forward::To {
+            address: packet.src,
+            port: packet.sport,
+        }
 }

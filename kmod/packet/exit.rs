@@ -45,6 +45,10 @@ macro_rules! exits {
 exits! {
     /// Client to VIP, sent on to a node.
     Forward = "forward",
+    /// The same of a draining route's connection from before the move, to the former node.
+    ForwardFormer = "forward_former",
+    /// A new connection of a draining route, to the former node because the set of flows is full.
+    ForwardFull = "forward_full",
     /// Node to client, sent on as from the VIP.
     Reverse = "reverse",
     /// This machine's own packet to a VIP, sent on to a node.
@@ -69,6 +73,8 @@ exits! {
     DropNotWritable = "drop_not_writable",
     /// This machine has no route to the node.
     DropNoRoute = "drop_no_route",
+    /// From a node of a draining route, about a connection that another node has by now.
+    DropStale = "drop_stale",
 }
 
 impl Exit {
@@ -87,7 +93,13 @@ impl Exit {
     pub const fn is_drop(self) -> bool {
         !matches!(
             self,
-            Exit::Forward | Exit::Reverse | Exit::LocalOut | Exit::LocalIn | Exit::Pass
+            Exit::Forward
+                | Exit::ForwardFormer
+                | Exit::ForwardFull
+                | Exit::Reverse
+                | Exit::LocalOut
+                | Exit::LocalIn
+                | Exit::Pass
         )
     }
 }

@@ -21,6 +21,8 @@ pub struct Packet {
     pub sport: u16,
     /// Destination port, host byte order.
     pub dport: u16,
+    /// Whether it opens a connection: TCP with SYN, and without ACK, RST and FIN.
+    pub opening: bool,
     /// Offset of the transport header from the network header, in bytes.
     pub l4: u16,
 }
@@ -49,6 +51,13 @@ pub enum Parsed {
 
 /// Most IPv6 extension headers that are walked over.
 const MAX_EXTENSIONS: usize = 8;
+
+/// Where the flags are in a TCP header, and what they are (RFC 9293, section 3.1).
+const TCP_FLAGS: usize = 13;
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 /// IPv6 next header values (RFC 8200, section 4).
 mod next_header {
@@ -205,17 +214,21 @@ fn transport(
     protocol: Protocol,
     l4: u16,
 ) -> Result<Packet, Exit> {
-    let ports = window
-        .get(usize::from(l4)..)
-        .and_then(|rest| rest.first_chunk::<4>());
+    let header = window.get(usize::from(l4)..).unwrap_or_default();
+    let opening = match (protocol, header.get(TCP_FLAGS)) {
+        (Protocol::Tcp, Some(flags)) => flags & (SYN | ACK | RST | FIN) == SYN,
+        (Protocol::Tcp, None) => return Err(beyond(len, l4, protocol.header())),
+        (Protocol::Udp, _) => false,
+    };
     let end = usize::from(l4).saturating_add(usize::from(protocol.header()));
-    match ports {
+    match header.first_chunk::<4>() {
         Some(&[s0, s1, d0, d1]) if len >= end => Ok(Packet {
             src,
             dst,
             protocol,
             sport: u16::from_be_bytes([s0, s1]),
             dport: u16::from_be_bytes([d0, d1]),
+            opening,
             l4,
         }),
         _ => Err(beyond(len, l4, protocol.header())),

@@ -4,6 +4,7 @@
 use core::fmt;
 
 use super::address::{Address, Protocol};
+use super::drain::FORMERS_MAX;
 use super::table::{MAX_LISTENERS, MAX_NODES, MAX_ROUTES};
 
 /// Longest text of a [`Refusal`], in bytes: what the kernel's formatted extack
@@ -81,6 +82,19 @@ pub enum Refusal {
         /// The route.
         route: u32,
         /// The node.
+        node: u32,
+    },
+    /// A draining route is not there, or not in ascending order.
+    DrainRoute(u32),
+    /// A draining route has too many former nodes.
+    DrainDepth(u32),
+    /// A draining route has no node that new connections could go to.
+    DrainNoNode(u32),
+    /// A draining route's former node is not there.
+    DrainNode {
+        /// The route.
+        route: u32,
+        /// The former node.
         node: u32,
     },
     /// Replies from a port of a node could be for either of two listeners.
@@ -162,6 +176,14 @@ impl fmt::Display for Refusal {
                 ports(f, first, last)
             }
             RouteNode { route, node } => write!(f, "node {node}: unknown (route {route})"),
+            DrainRoute(route) => write!(f, "drain of route {route}: unknown or out of order"),
+            DrainDepth(route) => {
+                write!(f, "route {route}: more than {FORMERS_MAX} former nodes")
+            }
+            DrainNoNode(route) => write!(f, "route {route} drains, but has no node"),
+            DrainNode { route, node } => {
+                write!(f, "node {node}: unknown (former node of route {route})")
+            }
             ListenersAmbiguous {
                 node,
                 listeners: (one, other),

@@ -7,6 +7,7 @@
 //! A packet that is not HaloD's costs one probe.
 
 use super::address::{Address, Protocol};
+use super::drain::{Drain, Former};
 use super::exit::Exit;
 use super::parse::Packet;
 
@@ -73,6 +74,8 @@ pub struct Input<'a> {
     pub targets: &'a [Target],
     /// The id of each route's node, from route 1 on; 0 for none.
     pub route_nodes: &'a [u32],
+    /// The former nodes of draining routes: sorted by route, those of one route from the oldest on.
+    pub formers: &'a [Former],
 }
 
 /// How many elements each slice of [`Storage`] has.
@@ -85,6 +88,8 @@ pub struct Sizes {
     pub nodes: usize,
     pub bases: usize,
     pub routes: usize,
+    pub drains: usize,
+    pub draining: usize,
     pub ids: usize,
 }
 
@@ -156,6 +161,10 @@ pub struct Storage<'a> {
     pub bases: &'a mut [u16],
     /// Each route's node: index + 1, or 0 for none.
     pub routes: &'a mut [u16],
+    /// The routes that drain.
+    pub drains: &'a mut [Drain],
+    /// Each route's drain: index + 1, or 0 for none. Empty where no route drains.
+    pub draining: &'a mut [u16],
     /// Scratch.
     pub ids: &'a mut [Id],
 }
@@ -170,6 +179,8 @@ impl Storage<'_> {
             nodes: self.nodes.len(),
             bases: self.bases.len(),
             routes: self.routes.len(),
+            drains: self.drains.len(),
+            draining: self.draining.len(),
             ids: self.ids.len(),
         }
     }
@@ -185,6 +196,17 @@ pub struct View<'a> {
     pub nodes: &'a [Addresses],
     pub bases: &'a [u16],
     pub routes: &'a [u16],
+    pub drains: &'a [Drain],
+    pub draining: &'a [u16],
+}
+
+/// A route on a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// The route, from 0.
+    pub(super) route: u16,
+    /// The listener's index.
+    pub(super) listener: u16,
 }
 
 /// What [`View::forward`] says.
@@ -212,26 +234,62 @@ impl<'a> View<'a> {
         nodes: &[],
         bases: &[],
         routes: &[],
+        drains: &[],
+        draining: &[],
     };
 
-    /// Where a packet from a client goes.
+    /// The route and listener that a packet from a client is for.
+    #[inline]
+    pub(super) fn exposed(&self, packet: &Packet) -> Option<Place> {
+        self.lookup(
+            &packet.dst,
+            Owner::Listener,
+            packet.protocol,
+            packet.dport,
+        )
+    }
+
+    /// The route and listener that a packet from a node is of. A function of the source address,
+    /// protocol and source port alone.
+    #[inline]
+    pub(super) fn served(&self, packet: &Packet) -> Option<Place> {
+        self.lookup(&packet.src, Owner::Node, packet.protocol, packet.sport)
+    }
+
+    /// Where a packet from a client goes while nothing drains.
     #[inline]
     pub fn forward(&self, packet: &Packet) -> Forward {
-        let found = self.lookup(&packet.dst, Owner::Listener, packet.protocol, packet.dport);
-        match found {
-            Some((route, listener)) => self.node_place(&packet.dst, route, listener),
+        match self.exposed(packet) {
+            Some(place) => self.node_place(place, self.node_at(place)),
             None => Forward::NotOurs,
         }
     }
 
-    /// The VIP and port that a packet from a node is really from. A function of
-    /// the source address, protocol and source port alone.
+    /// The VIP and port that a packet from a node is really from.
     #[inline]
     pub fn reverse(&self, packet: &Packet) -> Option<(Address, u16)> {
-        let (route, listener) =
-            self.lookup(&packet.src, Owner::Node, packet.protocol, packet.sport)?;
-        let listener = self.listeners.get(usize::from(listener))?;
-        Some((listener.address, listener.port.wrapping_add(route)))
+        self.vip_of(self.served(packet)?)
+    }
+
+    /// The VIP and port of a route and listener.
+    #[inline]
+    pub(super) fn vip_of(&self, place: Place) -> Option<(Address, u16)> {
+        let listener = self.listeners.get(usize::from(place.listener))?;
+        Some((listener.address, listener.port.wrapping_add(place.route)))
+    }
+
+    /// How a route drains, if it does.
+    #[inline]
+    pub fn drain_of(&self, route: u16) -> Option<&'a Drain> {
+        let index = *self.draining.get(usize::from(route))?;
+        self.drains.get(usize::from(index).checked_sub(1)?)
+    }
+
+    /// The node (index + 1, 0 for none) of a route.
+    #[inline]
+    pub(super) fn node_at(&self, place: Place) -> u16 {
+        let node = self.routes.get(usize::from(place.route));
+        node.copied().unwrap_or(0)
     }
 
     /// Whether a listener has this address.
@@ -266,28 +324,29 @@ impl<'a> View<'a> {
         usize::from(*self.routes.get(route)?).checked_sub(1)
     }
 
-    /// Where the route (from 0) of a listener goes, for a packet to `vip`.
+    /// The address and port of a route and listener on a node (index + 1, 0 for none).
     #[inline]
-    fn node_place(&self, vip: &Address, route: u16, listener: u16) -> Forward {
-        let node = self.routes.get(usize::from(route)).copied().unwrap_or(0);
+    pub(super) fn node_place(&self, place: Place, node: u16) -> Forward {
         let Some(node) = usize::from(node).checked_sub(1) else {
             return Forward::Drop(Exit::DropNoNode);
         };
         let Some(addresses) = self.nodes.get(node) else {
             return Forward::Drop(Exit::DropNoNode);
         };
-        let address = match vip {
-            Address::V4(_) => addresses.v4.map(Address::V4),
-            Address::V6(_) => addresses.v6.map(Address::V6),
+        let vip = self.listeners.get(usize::from(place.listener));
+        let address = match vip.map(|listener| listener.address) {
+            Some(Address::V4(_)) => addresses.v4.map(Address::V4),
+            Some(Address::V6(_)) => addresses.v6.map(Address::V6),
+            None => None,
         };
         // Cannot overflow: both were indexes of arrays of at most 4,096 and 64.
         let base = node
             .wrapping_mul(self.listeners.len())
-            .wrapping_add(usize::from(listener));
+            .wrapping_add(usize::from(place.listener));
         match (address, self.bases.get(base)) {
             (Some(address), Some(base)) => Forward::To {
                 address,
-                port: base.wrapping_add(route),
+                port: base.wrapping_add(place.route),
             },
             _ => Forward::Drop(Exit::DropNoAddress),
         }
@@ -301,7 +360,7 @@ impl<'a> View<'a> {
         owner: Owner,
         protocol: Protocol,
         port: u16,
-    ) -> Option<(u16, u16)> {
+    ) -> Option<Place> {
         let ranges = self.ranges_of(self.find(address, owner)?);
         let key = key(protocol, port);
         // A handful is found sooner by going through it.
@@ -311,7 +370,10 @@ impl<'a> View<'a> {
             let after = ranges.partition_point(|range| range.first <= key);
             ranges.get(after.checked_sub(1)?)?
         };
-        Some((range.offset(key)?, range.listener))
+        Some(Place {
+            route: range.offset(key)?,
+            listener: range.listener,
+        })
     }
 
     /// The bucket of an address, if `owner` has it.

@@ -18,6 +18,12 @@ static const struct netlink_range_validation halod_a_table_routes_range = {
 };
 
 /* Common nested types */
+const struct nla_policy halod_drain_nl_policy[HALOD_A_DRAIN_LEFT + 1] = {
+	[HALOD_A_DRAIN_ROUTE] = NLA_POLICY_MIN(NLA_U32, 1),
+	[HALOD_A_DRAIN_NODE] = NLA_POLICY_MIN_LEN(4),
+	[HALOD_A_DRAIN_LEFT] = NLA_POLICY_MIN_LEN(4),
+};
+
 const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_NODE_PORT + 1] = {
 	[HALOD_A_LISTENER_NAME] = { .type = NLA_NUL_STRING, .len = HALOD_NAME_MAX, },
 	[HALOD_A_LISTENER_ADDRESS] = NLA_POLICY_MAX_LEN(16),
@@ -44,13 +50,14 @@ const struct nla_policy halod_target_nl_policy[HALOD_A_TARGET_PORT + 1] = {
 };
 
 /* HALOD_CMD_COMMIT - do */
-static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_RUN + 1] = {
+static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_DRAIN + 1] = {
 	[HALOD_A_TABLE_EXPECTED_GENERATION] = { .type = NLA_U64, },
 	[HALOD_A_TABLE_GENERATION] = { .type = NLA_U64, },
 	[HALOD_A_TABLE_ROUTES] = NLA_POLICY_FULL_RANGE(NLA_U32, &halod_a_table_routes_range),
 	[HALOD_A_TABLE_LISTENER] = NLA_POLICY_NESTED(halod_listener_nl_policy),
 	[HALOD_A_TABLE_NODE] = NLA_POLICY_NESTED(halod_node_nl_policy),
 	[HALOD_A_TABLE_RUN] = NLA_POLICY_NESTED(halod_run_nl_policy),
+	[HALOD_A_TABLE_DRAIN] = NLA_POLICY_NESTED(halod_drain_nl_policy),
 };
 
 /* HALOD_CMD_FLUSH - do */
@@ -74,7 +81,7 @@ static const struct genl_split_ops halod_nl_ops[] = {
 		.cmd		= HALOD_CMD_COMMIT,
 		.doit		= halod_nl_commit_doit,
 		.policy		= halod_commit_nl_policy,
-		.maxattr	= HALOD_A_TABLE_RUN,
+		.maxattr	= HALOD_A_TABLE_DRAIN,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{

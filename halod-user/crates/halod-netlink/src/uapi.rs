@@ -20,14 +20,16 @@ pub const MAX_LISTENERS: u32 = 64;
 pub const MAX_RUN: u32 = 8192;
 /// Longest name of a node or listener, in bytes without the final NUL.
 pub const NAME_MAX: u32 = 63;
+/// Most former nodes that a draining route can have at a time.
+pub const MAX_FORMERS: u32 = 3;
 
 /// Commands.
 pub mod cmd {
     /// The table's generation and size.
     pub const GET_STATUS: u8 = 1;
     /// The whole table: a message with generation and routes, then one a listener, one a node,
-    /// and the runs. A commit between two messages of the dump sets NLM_F_DUMP_INTR; start again
-    /// then.
+    /// the runs, and the drains. A commit between two messages of the dump sets NLM_F_DUMP_INTR;
+    /// start again then.
     pub const GET_TABLE: u8 = 2;
     /// Replace the whole table, or refuse and change nothing. The reply holds the generation now
     /// in force.
@@ -54,6 +56,13 @@ pub mod status {
     pub const LISTENERS: u16 = 4;
     /// Number of nodes in the table.
     pub const NODES: u16 = 5;
+    /// Number of routes that drain.
+    pub const DRAINING: u16 = 6;
+    /// Connections remembered of draining routes, more or less.
+    pub const FLOWS: u16 = 7;
+    /// Room for such connections; 0 while nothing drains. When it is used up, new connections of
+    /// draining routes go to the former node, and are counted as forward_full.
+    pub const FLOW_SLOTS: u16 = 8;
 }
 
 /// Attributes of a listener.
@@ -101,6 +110,17 @@ pub mod run {
     pub const NODES: u16 = 2;
 }
 
+/// A route whose former nodes keep the TCP connections they have.
+pub mod drain {
+    /// The route.
+    pub const ROUTE: u16 = 1;
+    /// Ids of the former nodes, from the oldest on, at most max-formers.
+    pub const NODE: u16 = 2;
+    /// For each of them the time it has left, in milliseconds. Connections that it still has then
+    /// go to the route's node, which resets them.
+    pub const LEFT: u16 = 3;
+}
+
 /// Attributes of a table.
 pub mod table {
     /// The generation that the sender believes to be in force. Where it is another, the commit is
@@ -117,6 +137,8 @@ pub mod table {
     pub const NODE: u16 = 5;
     /// Together the runs of a commit describe every route exactly once.
     pub const RUN: u16 = 6;
+    /// The routes that drain, in ascending order.
+    pub const DRAIN: u16 = 7;
 }
 
 /// Attributes of a counter.

@@ -1,7 +1,7 @@
 //! A route table with its memory.
 
 use crate::{
-    build, sizes, Addresses, Bucket, Id, Input, Listener, Range, Refusal, Sizes, Storage, View,
+    build, sizes, Addresses, Bucket, Drain, Id, Input, Listener, Range, Refusal, Sizes, Storage, View,
 };
 
 /// A built route table that owns what a [`View`] borrows, as the module's does.
@@ -13,6 +13,8 @@ pub struct Table {
     nodes: Vec<Addresses>,
     bases: Vec<u16>,
     routes: Vec<u16>,
+    drains: Vec<Drain>,
+    draining: Vec<u16>,
 }
 
 impl Table {
@@ -21,6 +23,14 @@ impl Table {
     /// # Errors
     /// The [`Refusal`] of the first thing found wrong.
     pub fn build(input: &Input<'_>) -> Result<Table, Refusal> {
+        Table::replace(input, &[])
+    }
+
+    /// The same for a table that comes after another, in which `previous` drained.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the first thing found wrong.
+    pub fn replace(input: &Input<'_>, previous: &[Drain]) -> Result<Table, Refusal> {
         let sizes: Sizes = sizes(input)?;
         let mut table = Table {
             buckets: vec![Bucket::default(); sizes.buckets],
@@ -29,6 +39,8 @@ impl Table {
             nodes: vec![Addresses::default(); sizes.nodes],
             bases: vec![0; sizes.bases],
             routes: vec![0; sizes.routes],
+            drains: vec![Drain::default(); sizes.drains],
+            draining: vec![0; sizes.draining],
         };
         let mut storage = Storage {
             buckets: &mut table.buckets,
@@ -37,9 +49,11 @@ impl Table {
             nodes: &mut table.nodes,
             bases: &mut table.bases,
             routes: &mut table.routes,
+            drains: &mut table.drains,
+            draining: &mut table.draining,
             ids: &mut vec![Id::default(); sizes.ids],
         };
-        build(input, &mut storage)?;
+        build(input, previous, &mut storage)?;
         Ok(table)
     }
 
@@ -52,6 +66,8 @@ impl Table {
             nodes: &self.nodes,
             bases: &self.bases,
             routes: &self.routes,
+            drains: &self.drains,
+            draining: &self.draining,
         }
     }
 }
