@@ -156,9 +156,9 @@ impl Table {
     pub(crate) fn purge_flows(&self) {
         let Some(flows) = &self.flows else { return };
         let view = self.view();
-        flows.view().purge(|route, tag| {
-            view.drain_of(route).is_some_and(|drain| drain.keeps(tag))
-        });
+        flows
+            .view()
+            .purge(|route, tag| view.drain_of(route).is_some_and(|drain| drain.keeps(tag)));
     }
 
     /// The routes that drain.

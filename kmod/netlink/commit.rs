@@ -67,9 +67,7 @@ fn refused(
                 generation.unwrap_or(0)
             ),
         ),
-        CommitError::Refused(refusal) => {
-            request.refuse(EINVAL, None, format_args!("{refusal}"))
-        }
+        CommitError::Refused(refusal) => request.refuse(EINVAL, None, format_args!("{refusal}")),
         CommitError::Failed(error) => error,
     }
 }

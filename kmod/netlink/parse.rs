@@ -8,9 +8,9 @@ use kernel::alloc::Flags;
 use kernel::prelude::*;
 
 use crate::ffi::bindings as uapi;
+use crate::ffi::clock;
 use crate::ffi::genl::Request;
 use crate::netlink::attr::Attr;
-use crate::ffi::clock;
 use crate::packet::{Address, Former, Listener, Node, Protocol, Target, FORMERS_MAX};
 use crate::table::{Name, Request as TableRequest, NAME_SIZE};
 
@@ -92,7 +92,10 @@ impl Parser<'_, '_> {
         value.ok_or_else(|| {
             self.refuse(
                 attr,
-                format_args!("attribute of {} bytes has a wrong length", attr.payload().len()),
+                format_args!(
+                    "attribute of {} bytes has a wrong length",
+                    attr.payload().len()
+                ),
             )
         })
     }
@@ -296,7 +299,10 @@ impl Parser<'_, '_> {
                 return Err(self.refuse(attr, format_args!("route {route} is in two runs")));
             }
             if id == UNDESCRIBED {
-                return Err(self.refuse(attr, format_args!("node {id} of route {route} is not there")));
+                return Err(self.refuse(
+                    attr,
+                    format_args!("node {id} of route {route} is not there"),
+                ));
             }
             *entry = id;
         }

@@ -36,7 +36,11 @@ pub fn sizes(input: &Input<'_>) -> Result<Sizes, Refusal> {
         bases: nodes.saturating_mul(listeners),
         routes: input.route_nodes.len(),
         drains,
-        draining: if drains == 0 { 0 } else { input.route_nodes.len() },
+        draining: if drains == 0 {
+            0
+        } else {
+            input.route_nodes.len()
+        },
         ids: nodes,
     })
 }

@@ -192,11 +192,7 @@ fn is_stale<C: Cell>(
     let (Some(flows), Protocol::Tcp) = (&draining.flows, packet.protocol) else {
         return false;
     };
-    let flow = flows.flow(
-        (&packet.dst, packet.dport),
-        (&vip.0, vip.1),
-        place.route,
-    );
+    let flow = flows.flow((&packet.dst, packet.dport), (&vip.0, vip.1), place.route);
     let Some(tag) = flows.find(&flow).filter(|tag| drain.uses(*tag)) else {
         return false;
     };

@@ -93,7 +93,9 @@ impl Drain {
     /// Whether `tag` means a node.
     #[inline]
     pub fn uses(&self, tag: Tag) -> bool {
-        self.tagged.get(tag.index()).is_some_and(|leg| leg.node != 0)
+        self.tagged
+            .get(tag.index())
+            .is_some_and(|leg| leg.node != 0)
     }
 
     /// Whether flows remembered under `tag` before this table are still right.
@@ -170,7 +172,11 @@ pub(super) fn fill(
         }
         let node = routes.get(usize::from(route)).copied().unwrap_or(0);
         let current = Leg {
-            id: input.route_nodes.get(usize::from(route)).copied().unwrap_or(0),
+            id: input
+                .route_nodes
+                .get(usize::from(route))
+                .copied()
+                .unwrap_or(0),
             node,
             deadline: u64::MAX,
         };

@@ -241,12 +241,7 @@ impl<'a> View<'a> {
     /// The route and listener that a packet from a client is for.
     #[inline]
     pub(super) fn exposed(&self, packet: &Packet) -> Option<Place> {
-        self.lookup(
-            &packet.dst,
-            Owner::Listener,
-            packet.protocol,
-            packet.dport,
-        )
+        self.lookup(&packet.dst, Owner::Listener, packet.protocol, packet.dport)
     }
 
     /// The route and listener that a packet from a node is of. A function of the source address,
