@@ -135,9 +135,7 @@ fn while_draining<C: Cell>(
         (flows, flows.flow(client, vip, place.route))
     });
     if packet.opening {
-        let live = |route, tag| view.drain_of(route).is_some_and(|drain| drain.uses(tag));
-        let remembered =
-            flow.is_some_and(|(flows, flow)| flows.remember(&flow, drain.current(), live));
+        let remembered = flow.is_some_and(|(flows, flow)| flows.remember(&flow, drain.current()));
         return match drain.node_of(None, draining.now) {
             // Forgotten, it must be where its next packet will be sent.
             Some(oldest) if !remembered => (oldest, Exit::ForwardFull),
@@ -193,15 +191,19 @@ fn is_stale<C: Cell>(
         return false;
     };
     let flow = flows.flow((&packet.dst, packet.dport), (&vip.0, vip.1), place.route);
-    let Some(tag) = flows.find(&flow).filter(|tag| drain.uses(*tag)) else {
+    let tag = flows.find(&flow);
+    let Some(owner) = tag.and_then(|tag| drain.owner(tag)) else {
         return false;
     };
-    let node = drain
-        .node_of(Some(tag), draining.now)
+    // After a deadline both may speak: the former to end it, the other to say it knows nothing.
+    let heir = drain
+        .node_of(tag, draining.now)
         .unwrap_or_else(|| view.node_at(place));
-    view.node_place(place, node)
-        != Forward::To {
-            address: packet.src,
-            port: packet.sport,
-        }
+    let source = Forward::To {
+        address: packet.src,
+        port: packet.sport,
+    };
+    [owner, heir]
+        .iter()
+        .all(|node| view.node_place(place, *node) != source)
 }

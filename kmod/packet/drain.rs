@@ -25,6 +25,10 @@ pub struct Former {
     pub deadline: u64,
 }
 
+// A table's new nodes get tags that the table before had no use for: a flow that was remembered
+// by the one is then never taken for another node's by the other.
+const _: () = assert!(Tag::ALL.len() >= 2 * FORMERS_MAX);
+
 /// A node on a draining route's way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Leg {
@@ -39,6 +43,13 @@ impl Leg {
     fn at(&self, now: u64) -> Option<u16> {
         (self.node != 0 && now < self.deadline).then_some(self.node)
     }
+
+    /// Lets a node that is there again keep its connections as long as it may by either leg.
+    fn extend(&mut self, other: &Leg) {
+        if self.id == other.id {
+            self.deadline = self.deadline.max(other.deadline);
+        }
+    }
 }
 
 /// A route that drains.
@@ -50,7 +61,7 @@ pub struct Drain {
     oldest: Leg,
     /// The nodes of those that are, by tag.
     tagged: [Leg; Tag::ALL.len()],
-    /// Whether a tag meant the same node in the table before.
+    /// Whether a tag meant a node in the table before.
     kept: [bool; Tag::ALL.len()],
     /// The tag of the route's node.
     current: Tag,
@@ -69,11 +80,6 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// The route, from 1.
-    pub fn route(&self) -> u32 {
-        u32::from(self.route).wrapping_add(1)
-    }
-
     /// The tag under which new flows are remembered.
     #[inline]
     pub fn current(&self) -> Tag {
@@ -84,38 +90,68 @@ impl Drain {
     /// None for the route's own node, after a deadline.
     #[inline]
     pub fn node_of(&self, tag: Option<Tag>, now: u64) -> Option<u16> {
-        tag.and_then(|tag| self.tagged.get(tag.index()))
-            .filter(|leg| leg.node != 0)
+        tag.and_then(|tag| self.leg(tag))
             .unwrap_or(&self.oldest)
             .at(now)
+    }
+
+    /// The node (index + 1) under whose tag flows are remembered, whatever the time.
+    #[inline]
+    pub fn owner(&self, tag: Tag) -> Option<u16> {
+        self.leg(tag).map(|leg| leg.node)
     }
 
     /// Whether `tag` means a node.
     #[inline]
     pub fn uses(&self, tag: Tag) -> bool {
-        self.tagged
-            .get(tag.index())
-            .is_some_and(|leg| leg.node != 0)
+        self.leg(tag).is_some()
     }
 
-    /// Whether flows remembered under `tag` before this table are still right.
+    /// Whether `tag` meant a node in the table before, where the route drained already.
     pub fn keeps(&self, tag: Tag) -> bool {
         self.kept.get(tag.index()).copied().unwrap_or(false)
     }
 
-    fn set(&mut self, tag: Tag, leg: Leg, kept: bool) {
-        if let (Some(place), Some(flag)) = (
-            self.tagged.get_mut(tag.index()),
-            self.kept.get_mut(tag.index()),
-        ) {
-            (*place, *flag) = (leg, kept);
-        }
+    #[inline]
+    fn leg(&self, tag: Tag) -> Option<&Leg> {
+        self.tagged.get(tag.index()).filter(|leg| leg.node != 0)
     }
 
-    fn free_tag(&self) -> Option<Tag> {
-        let mut tags = Tag::ALL.into_iter().zip(&self.tagged);
-        tags.find(|(_, leg)| leg.node == 0).map(|(tag, _)| tag)
+    fn tag_of(&self, id: u32) -> Option<Tag> {
+        let mut tags = Tag::ALL.into_iter();
+        tags.find(|tag| self.leg(*tag).is_some_and(|leg| leg.id == id))
     }
+
+    /// Puts a leg under its tag: the one it has, had in the table before, or one that was free
+    /// there and is here.
+    fn add(&mut self, leg: Leg, before: Option<&Drain>) {
+        self.oldest.extend(&leg);
+        let free = |tag: &Tag| !self.uses(*tag) && !self.keeps(*tag);
+        let tag = self
+            .tag_of(leg.id)
+            .or_else(|| before?.tag_of(leg.id))
+            .or_else(|| Tag::ALL.into_iter().find(free));
+        let Some(tag) = tag else { return };
+        if let Some(place) = self.tagged.get_mut(tag.index()) {
+            let mut leg = leg;
+            leg.extend(place);
+            *place = leg;
+        }
+        self.current = tag;
+    }
+}
+
+/// Whether flows of a route (from 0) that are remembered under `tag` are of use to a table with
+/// these `drains`. Between a table and the next one, after the last packet that was looked at by
+/// the table before it, the flows that are of no use to it must be purged: the next one's nodes
+/// may get their tags.
+pub fn uses(drains: &[Drain], route: u16, tag: Tag) -> bool {
+    find(drains, route).is_some_and(|drain| drain.uses(tag))
+}
+
+fn find(drains: &[Drain], route: u16) -> Option<&Drain> {
+    let at = drains.binary_search_by_key(&route, |drain| drain.route);
+    drains.get(at.ok()?)
 }
 
 /// How many routes drain, and whether `input.formers` is well-formed: sorted by route, and at most
@@ -138,7 +174,7 @@ pub(super) fn count(input: &Input<'_>) -> Result<usize, Refusal> {
 }
 
 /// Fills `drains`, one a draining route in ascending order, and `draining`, each route's index
-/// among them + 1. Tags that meant a node in `previous` go on meaning it.
+/// among them + 1. A tag that meant a node in `previous` goes on meaning it, or nothing.
 pub(super) fn fill(
     input: &Input<'_>,
     ids: &[Id],
@@ -152,25 +188,10 @@ pub(super) fn fill(
     for (index, drain) in numbered_mut(drains) {
         let Some(&&first) = formers.peek() else { break };
         let route = first.route.wrapping_sub(1) as u16;
-        let before = previous
-            .binary_search_by_key(&route, |drain| drain.route)
-            .ok()
-            .and_then(|at| previous.get(at));
-        *drain = Drain {
-            route,
-            oldest: leg(first, ids)?,
-            ..Drain::default()
-        };
-        formers.next();
-        // The oldest needs no tag: it has whatever is not remembered.
-        let mut waiting = [Leg::default(); FORMERS_MAX];
-        let mut places = waiting.iter_mut();
-        while let Some(former) = formers.next_if(|former| former.route == first.route) {
-            if let Some(place) = places.next() {
-                *place = leg(*former, ids)?;
-            }
-        }
         let node = routes.get(usize::from(route)).copied().unwrap_or(0);
+        if node == 0 {
+            return Err(Refusal::DrainNoNode(first.route));
+        }
         let current = Leg {
             id: input
                 .route_nodes
@@ -180,44 +201,25 @@ pub(super) fn fill(
             node,
             deadline: u64::MAX,
         };
-        if current.node == 0 {
-            return Err(Refusal::DrainNoNode(first.route));
+        let before = find(previous, route);
+        *drain = Drain {
+            route,
+            // It needs no tag: it has whatever is not remembered.
+            oldest: leg(first, ids)?,
+            kept: Tag::ALL.map(|tag| before.is_some_and(|before| before.uses(tag))),
+            ..Drain::default()
+        };
+        formers.next();
+        while let Some(former) = formers.next_if(|former| former.route == first.route) {
+            drain.add(leg(*former, ids)?, before);
         }
-        if let Some(place) = places.next() {
-            *place = current;
-        }
-        assign(drain, before, &waiting);
+        drain.add(current, before);
         if let Some(place) = draining.get_mut(usize::from(route)) {
             // At most 32,768 routes drain.
             *place = (index as u16).wrapping_add(1);
         }
     }
     Ok(())
-}
-
-/// Gives the legs their tags, first those that had one. The last leg is the route's node.
-fn assign(drain: &mut Drain, before: Option<&Drain>, legs: &[Leg]) {
-    let legs = || legs.iter().filter(|leg| leg.node != 0);
-    let tag_before = |leg: &Leg| {
-        let before = before?;
-        let mut tags = Tag::ALL.into_iter().zip(&before.tagged);
-        tags.find(|(_, had)| had.node != 0 && had.id == leg.id)
-            .map(|(tag, _)| tag)
-    };
-    for leg in legs() {
-        if let Some(tag) = tag_before(leg) {
-            drain.set(tag, *leg, true);
-        }
-    }
-    for leg in legs() {
-        // A node that left and came back is there twice: the same tag, and no deadline.
-        let mut tags = Tag::ALL.into_iter().zip(&drain.tagged);
-        let has = tags.find(|(_, at)| at.id == leg.id).map(|(tag, _)| tag);
-        if let Some(tag) = has.or_else(|| drain.free_tag()) {
-            drain.set(tag, *leg, drain.keeps(tag));
-            drain.current = tag;
-        }
-    }
 }
 
 fn leg(former: Former, ids: &[Id]) -> Result<Leg, Refusal> {

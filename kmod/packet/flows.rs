@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The connections that began while their route drains: a fixed-size, lock-free set.
 //!
-//! A flow is 8 bytes: 47 bits of a keyed hash, 15 of the route (from 0), 2 of the [`Tag`] that says
+//! A flow is 8 bytes: 46 bits of a keyed hash, 15 of the route (from 0), 3 of the [`Tag`] that says
 //! which node has it. The hash is keyed since clients choose what goes into it. It has two places
 //! of [`PLACES`] cells each to be in; when neither has room the flow is not remembered, and the
 //! caller sends it to the former node, where it stays until the drain ends.
 //!
-//! Anybody may read, add and purge at any time. A flow that two CPUs add at once may be there
-//! twice, with the same tag; readers and writers alike go by the first.
+//! Anybody may read, add and purge at any time. Entries never change places, and only a purge or a
+//! copy's end empties a cell, so no entry that matters is ever out of a reader's sight. A flow that
+//! two CPUs add while others empty its cells may be there twice; readers and writers alike go by
+//! the first, and whoever adds it again erases the copy.
 
 // The newer hashers are not in core, and the algorithm is what is wanted here.
 #[allow(deprecated)]
@@ -19,27 +21,30 @@ use super::address::Address;
 pub const PLACES: usize = 8;
 /// Fewest cells of a set: two places.
 pub const CELLS_MIN: usize = 2 * PLACES;
+/// How often a flow is tried to be remembered against others that are.
+const ATTEMPTS: usize = 2 * PLACES;
 
 /// An atomic cell. The kernel's own atomics stand behind it in the module.
 pub trait Cell {
     /// Reads it, after what was written before the value was.
     fn load(&self) -> u64;
-    /// Writes `new` if `old` is still there, and says whether it was.
+    /// Writes `new` if `old` is still there, and says whether it was. Whoever reads `new` also
+    /// sees what was written before.
     fn replace(&self, old: u64, new: u64) -> bool;
 }
 
-/// Which of a route's nodes a remembered flow belongs to: 1, 2 or 3.
+/// Which of a route's nodes a remembered flow belongs to: 1 to 7.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tag(u8);
 
 impl Tag {
     /// All there are.
-    pub const ALL: [Tag; 3] = [Tag(1), Tag(2), Tag(3)];
+    pub const ALL: [Tag; 7] = [Tag(1), Tag(2), Tag(3), Tag(4), Tag(5), Tag(6), Tag(7)];
 
     /// The first of them.
     pub const FIRST: Tag = Tag(1);
 
-    /// 0 to 2, the place in `ALL`.
+    /// 0 to 6, the place in `ALL`.
     #[inline]
     pub fn index(self) -> usize {
         usize::from(self.0).wrapping_sub(1)
@@ -51,8 +56,9 @@ impl Tag {
     }
 }
 
-const TAG: u64 = 0b11;
-const ROUTE: u64 = 0x7fff << 2;
+const TAG: u64 = 0b111;
+const ROUTE_SHIFT: u32 = 3;
+const ROUTE: u64 = 0x7fff << ROUTE_SHIFT;
 
 /// A flow without its tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,7 +98,7 @@ impl<'a, C: Cell> Flows<'a, C> {
         // Another place, whatever the hash: an odd number of steps away.
         let step = (hash >> 47) as usize | 1;
         Flow {
-            entry: (hash & !(ROUTE | TAG)) | u64::from(route) << 2 & ROUTE,
+            entry: (hash & !(ROUTE | TAG)) | (u64::from(route) << ROUTE_SHIFT & ROUTE),
             first,
             second: first.wrapping_add(step) & places.wrapping_sub(1),
         }
@@ -106,32 +112,35 @@ impl<'a, C: Cell> Flows<'a, C> {
             .map(Tag::of)
     }
 
-    /// Remembers a flow under `tag`, whatever its tag was; false where there is no room. Entries
-    /// of which `live` does not say that they still matter are overwritten.
-    pub fn remember(&self, flow: &Flow, tag: Tag, live: impl Fn(u16, Tag) -> bool) -> bool {
+    /// Remembers a flow under `tag`, whatever its tag was; false where there is no room.
+    ///
+    /// Only empty cells are taken: an entry that means nothing to this packet's table may still
+    /// mean something to a packet that another CPU looks at by the table before.
+    pub fn remember(&self, flow: &Flow, tag: Tag) -> bool {
         let new = flow.entry | u64::from(tag.0);
-        // Each attempt fails only because another CPU's has succeeded.
-        for _ in 0..PLACES {
-            let found = self
-                .cells_of(flow)
-                .map(|cell| (cell, cell.load()))
-                .find(|(_, entry)| is(*entry, flow));
-            let place = found.or_else(|| {
-                self.cells_of(flow)
-                    .map(|cell| (cell, cell.load()))
-                    .find(|(_, entry)| !matters(*entry, &live))
-            });
-            match place {
-                Some((_, entry)) if entry == new => return true,
-                Some((cell, entry)) if cell.replace(entry, new) => return true,
-                Some(_) => {}
-                None => return false,
+        // Each attempt but the last fails only because another CPU's has succeeded.
+        for _ in 0..ATTEMPTS {
+            let mut cells = self.cells_of(flow).map(|cell| (cell, cell.load()));
+            if let Some((cell, entry)) = cells.find(|(_, entry)| is(*entry, flow)) {
+                if entry == new || cell.replace(entry, new) {
+                    for (copy, entry) in cells.filter(|(_, entry)| is(*entry, flow)) {
+                        copy.replace(entry, 0);
+                    }
+                    return true;
+                }
+            } else {
+                let Some(empty) = self.cells_of(flow).find(|cell| cell.load() == 0) else {
+                    return false;
+                };
+                // Where this succeeds, the next attempt finds it, or another's before it.
+                empty.replace(0, new);
             }
         }
-        false
+        self.find(flow).is_some()
     }
 
-    /// Forgets every flow of which `live` does not say that it still matters.
+    /// Forgets every flow of which `live` does not say that it still matters. No packet may be left
+    /// that is looked at by an older table, to which it would.
     pub fn purge(&self, live: impl Fn(u16, Tag) -> bool) {
         for cell in self.cells {
             let entry = cell.load();
@@ -144,7 +153,9 @@ impl<'a, C: Cell> Flows<'a, C> {
 
     /// How many flows are remembered, more or less.
     pub fn used(&self) -> usize {
-        self.cells.iter().filter(|cell| cell.load() != 0).count()
+        let used = self.cells.iter().filter(|cell| cell.load() != 0);
+        // `count` minds an overflow that cannot be.
+        used.fold(0, |count: usize, _| count.wrapping_add(1))
     }
 
     /// Number of places: a power of two.
@@ -178,5 +189,5 @@ fn is(entry: u64, flow: &Flow) -> bool {
 /// Whether an entry must stay.
 #[inline]
 fn matters(entry: u64, live: &impl Fn(u16, Tag) -> bool) -> bool {
-    entry & TAG != 0 && live(((entry & ROUTE) >> 2) as u16, Tag::of(entry))
+    entry & TAG != 0 && live(((entry & ROUTE) >> ROUTE_SHIFT) as u16, Tag::of(entry))
 }

@@ -24,7 +24,7 @@ pub use self::address::{Address, Protocol};
 pub use self::build::{build, sizes};
 pub use self::checksum::{ChecksumDelta, Csum};
 pub use self::decide::{decide, Decision, Draining, Hook};
-pub use self::drain::{Drain, Former, FORMERS_MAX};
+pub use self::drain::{uses, Drain, Former, FORMERS_MAX};
 pub use self::exit::Exit;
 pub use self::flows::{Cell, Flows, Tag, CELLS_MIN};
 pub use self::parse::{parse_v4, parse_v6, Packet, Parsed, WINDOW};
