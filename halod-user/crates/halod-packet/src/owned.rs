@@ -1,7 +1,8 @@
 //! A route table with its memory.
 
 use crate::{
-    build, sizes, Addresses, Bucket, Drain, Id, Input, Listener, Range, Refusal, Sizes, Storage, View,
+    build, sizes, Addresses, Bucket, Drain, Id, Input, Listener, Range, Refusal, Sizes, Storage,
+    View,
 };
 
 /// A built route table that owns what a [`View`] borrows, as the module's does.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use common::tables::{any_given, valid_given, Given};
 use halod_packet::refusal::TEXT_MAX;
 use halod_packet::{
-    decide, Address, Decision, Exit, Forward, Hook, Listener, Node, Packet, Parsed, Protocol,
-    Table, View,
+    decide, Address, AtomicCell, Decision, Draining, Exit, Forward, Hook, Listener, Node, Packet,
+    Parsed, Protocol, Table, View,
 };
 use proptest::prelude::*;
 
@@ -29,6 +29,7 @@ fn to(dst: Address, protocol: Protocol, dport: u16) -> Packet {
         protocol,
         sport: 50_000,
         dport,
+        opening: false,
         l4: 40,
     }
 }
@@ -308,6 +309,10 @@ fn hooks_touch_only_their_direction() {
     let node = Address::V4([192, 0, 2, 11]);
     let request = Parsed::Packet(to(given.listeners[0].address, Protocol::Tcp, 8_003));
     let reply = Parsed::Packet(from(node, Protocol::Tcp, 8_003));
+    let idle = Draining::<AtomicCell> {
+        flows: None,
+        now: 0,
+    };
     let exits = |parsed: &Parsed| {
         [
             Hook::PreRouting,
@@ -315,7 +320,7 @@ fn hooks_touch_only_their_direction() {
             Hook::LocalOut,
             Hook::PostRouting,
         ]
-        .map(|hook| match decide(&table.view(), hook, parsed) {
+        .map(|hook| match decide(&table.view(), &idle, hook, parsed) {
             Decision::Exit(exit) | Decision::Rewrite { exit, .. } => Some(exit),
             Decision::Untrack => None,
         })
@@ -329,8 +334,9 @@ fn hooks_touch_only_their_direction() {
 #[test]
 fn exits_have_their_names() {
     let names: Vec<&str> = Exit::ALL.iter().map(|exit| exit.name()).collect();
-    let contract = "forward reverse local_out local_in pass drop_no_node drop_no_address \
-        drop_truncated drop_malformed drop_fragment drop_extension drop_not_writable drop_no_route";
+    let contract = "forward forward_former forward_full reverse local_out local_in pass \
+        drop_no_node drop_no_address drop_truncated drop_malformed drop_fragment drop_extension \
+        drop_not_writable drop_no_route drop_stale";
     assert_eq!(names.join(" "), contract);
     for (index, exit) in Exit::ALL.into_iter().enumerate() {
         assert_eq!(exit.index(), index);

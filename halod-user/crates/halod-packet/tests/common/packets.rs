@@ -17,6 +17,8 @@ pub struct Spec {
     pub extensions: Vec<Extension>,
     /// What follows the ports (and, in TCP, fills the header first).
     pub rest: Vec<u8>,
+    /// TCP only: the flags.
+    pub flags: u8,
     /// UDP only: no checksum.
     pub no_checksum: bool,
 }
@@ -49,6 +51,7 @@ impl Spec {
             protocol: self.protocol,
             sport: self.sport,
             dport: self.dport,
+            opening: self.protocol == Protocol::Tcp && opens(self.flags),
             l4: self.l4() as u16,
         }
     }
@@ -93,6 +96,7 @@ impl Spec {
             Protocol::Tcp => {
                 let mut header = [ports, vec![0; 16]].concat();
                 header[12] = 5 << 4;
+                header[13] = self.flags;
                 for (to, from) in header[4..12].iter_mut().zip(&self.rest) {
                     *to = *from; // sequence numbers
                 }
@@ -177,6 +181,12 @@ impl Extension {
     }
 }
 
+/// Whether TCP flags open a connection: SYN alone of SYN, ACK, RST and FIN.
+pub fn opens(flags: u8) -> bool {
+    let [fin, syn, rst, _, ack, ..] = [0, 1, 2, 3, 4, 5, 6, 7].map(|bit| flags >> bit & 1 == 1);
+    syn && !(ack || rst || fin)
+}
+
 /// The one's complement sum of all 16-bit words, not complemented.
 pub fn sum(bytes: &[u8]) -> u16 {
     let mut sum = 0u64;
@@ -224,10 +234,18 @@ pub fn any_spec() -> impl Strategy<Value = Spec> {
             (0usize..=10).prop_flat_map(|words| prop::collection::vec(any::<u8>(), words * 4)),
             prop::collection::vec(any_extension(), 0..4),
             prop::collection::vec(any::<u8>(), 0..80),
-            any::<bool>(),
+            (any::<u8>(), any::<bool>()),
         )
             .prop_map(
-                |((src, dst), protocol, (sport, dport), options, extensions, rest, zero)| Spec {
+                |(
+                    (src, dst),
+                    protocol,
+                    (sport, dport),
+                    options,
+                    extensions,
+                    rest,
+                    (flags, zero),
+                )| Spec {
                     src,
                     dst,
                     protocol,
@@ -236,10 +254,14 @@ pub fn any_spec() -> impl Strategy<Value = Spec> {
                     options,
                     extensions,
                     rest,
+                    flags,
                     no_checksum: zero,
                 },
             )
-            // Ports within the window.
-            .prop_filter("too many extension headers", |spec| spec.l4() <= 124)
+            // What is looked at within the window: UDP's ports, TCP's ports and flags.
+            .prop_filter("too many extension headers", |spec| match spec.protocol {
+                Protocol::Tcp => spec.l4() <= 114,
+                Protocol::Udp => spec.l4() <= 124,
+            })
     })
 }

@@ -28,6 +28,7 @@ impl Given {
             nodes: &self.nodes,
             targets: &self.targets,
             route_nodes: &self.route_nodes,
+            formers: &[],
         }
     }
 
