@@ -124,8 +124,9 @@ impl Drain {
 
     /// Puts a leg under its tag: the one it has, had in the table before, or one that was free
     /// there and is here.
-    fn add(&mut self, leg: Leg, before: Option<&Drain>) {
+    fn add(&mut self, mut leg: Leg, before: Option<&Drain>) {
         self.oldest.extend(&leg);
+        leg.extend(&self.oldest);
         let free = |tag: &Tag| !self.uses(*tag) && !self.keeps(*tag);
         let tag = self
             .tag_of(leg.id)
@@ -133,7 +134,6 @@ impl Drain {
             .or_else(|| Tag::ALL.into_iter().find(free));
         let Some(tag) = tag else { return };
         if let Some(place) = self.tagged.get_mut(tag.index()) {
-            let mut leg = leg;
             leg.extend(place);
             *place = leg;
         }

@@ -6,10 +6,10 @@
 //! of [`PLACES`] cells each to be in; when neither has room the flow is not remembered, and the
 //! caller sends it to the former node, where it stays until the drain ends.
 //!
-//! Anybody may read, add and purge at any time. Entries never change places, and only a purge or a
-//! copy's end empties a cell, so no entry that matters is ever out of a reader's sight. A flow that
-//! two CPUs add while others empty its cells may be there twice; readers and writers alike go by
-//! the first, and whoever adds it again erases the copy.
+//! Anybody may read, add and purge at any time. Entries never change places, and only a purge
+//! empties a cell, so that no entry that matters is ever out of a reader's sight. A flow that two
+//! CPUs add at once, while others add or a purge is under way, may be there twice: readers and
+//! writers alike go by the first, and whoever adds it again gives both the same tag.
 
 // The newer hashers are not in core, and the algorithm is what is wanted here.
 #[allow(deprecated)]
@@ -118,25 +118,47 @@ impl<'a, C: Cell> Flows<'a, C> {
     /// mean something to a packet that another CPU looks at by the table before.
     pub fn remember(&self, flow: &Flow, tag: Tag) -> bool {
         let new = flow.entry | u64::from(tag.0);
-        // Each attempt but the last fails only because another CPU's has succeeded.
+        // Each attempt fails only because another CPU's has succeeded.
         for _ in 0..ATTEMPTS {
-            let mut cells = self.cells_of(flow).map(|cell| (cell, cell.load()));
-            if let Some((cell, entry)) = cells.find(|(_, entry)| is(*entry, flow)) {
-                if entry == new || cell.replace(entry, new) {
-                    for (copy, entry) in cells.filter(|(_, entry)| is(*entry, flow)) {
-                        copy.replace(entry, 0);
+            match self.scan(flow) {
+                Scan::Found(cell, entry) if entry == new || cell.replace(entry, new) => {
+                    for copy in self.cells_of(flow) {
+                        let entry = copy.load();
+                        if is(entry, flow) && entry != new {
+                            copy.replace(entry, new);
+                        }
                     }
                     return true;
                 }
-            } else {
-                let Some(empty) = self.cells_of(flow).find(|cell| cell.load() == 0) else {
-                    return false;
-                };
-                // Where this succeeds, the next attempt finds it, or another's before it.
-                empty.replace(0, new);
+                Scan::Found(..) => {}
+                // Where this succeeds, the next scan finds it, or another's before it.
+                Scan::Room(cell) => {
+                    cell.replace(0, new);
+                }
+                Scan::Full => return false,
             }
         }
         self.find(flow).is_some()
+    }
+
+    /// Where a flow is, or else where it fits: in the emptier of its places, so that none is full
+    /// long before the others.
+    fn scan(&self, flow: &Flow) -> Scan<'a, C> {
+        let mut best: (usize, Scan<'a, C>) = (0, Scan::Full);
+        for place in [flow.first, flow.second] {
+            let (mut room, mut first): (usize, _) = (0, None);
+            for cell in self.cells_at(place) {
+                match cell.load() {
+                    0 => (room, first) = (room.wrapping_add(1), first.or(Some(cell))),
+                    entry if is(entry, flow) => return Scan::Found(cell, entry),
+                    _ => {}
+                }
+            }
+            if let Some(cell) = first.filter(|_| room > best.0) {
+                best = (room, Scan::Room(cell));
+            }
+        }
+        best.1
     }
 
     /// Forgets every flow of which `live` does not say that it still matters. No packet may be left
@@ -158,26 +180,38 @@ impl<'a, C: Cell> Flows<'a, C> {
         used.fold(0, |count: usize, _| count.wrapping_add(1))
     }
 
-    /// Number of places: a power of two.
+    /// Number of places: a power of two, or 0 where there are not two.
     #[inline]
     fn places(&self) -> usize {
         match self.cells.len() / PLACES {
-            0 => 0,
+            0 | 1 => 0,
             places => 1 << places.ilog2(),
         }
+    }
+
+    /// The cells of a place.
+    #[inline]
+    fn cells_at(&self, place: usize) -> &'a [C] {
+        let start = place.wrapping_mul(PLACES);
+        let cells = self.cells.get(start..start.wrapping_add(PLACES));
+        cells.unwrap_or_default()
     }
 
     /// The cells in which a flow can be.
     #[inline]
     fn cells_of(&self, flow: &Flow) -> impl Iterator<Item = &'a C> {
-        let place = |index: usize| {
-            let start = index.wrapping_mul(PLACES);
-            self.cells
-                .get(start..start.wrapping_add(PLACES))
-                .unwrap_or_default()
-        };
-        place(flow.first).iter().chain(place(flow.second))
+        let (first, second) = (self.cells_at(flow.first), self.cells_at(flow.second));
+        first.iter().chain(second)
     }
+}
+
+/// What is in a flow's places.
+enum Scan<'a, C> {
+    /// The flow, and its entry.
+    Found(&'a C, u64),
+    /// An empty cell.
+    Room(&'a C),
+    Full,
 }
 
 /// Whether an entry is a flow's, whatever its tag.
