@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::packets::{any_spec, Spec};
-use halod_packet::{parse_v4, parse_v6, Address, Exit, Parsed, WINDOW};
+use common::packets::{any_spec, Extension, Spec};
+use halod_packet::{parse_v4, parse_v6, Address, Exit, Parsed, Protocol, WINDOW};
 use proptest::prelude::*;
 
 fn parse(bytes: &[u8]) -> Parsed {
@@ -66,6 +66,65 @@ proptest! {
             bytes[at] = value;
         }
         let _ = parse(&bytes);
+    }
+}
+
+#[test]
+fn a_syn_alone_opens_a_connection() {
+    let spec = |v4, protocol, flags| {
+        let (low, high) = match v4 {
+            true => (Address::V4([192, 0, 2, 1]), Address::V4([192, 0, 2, 2])),
+            false => (Address::V6([1; 16]), Address::V6([2; 16])),
+        };
+        Spec {
+            src: low,
+            dst: high,
+            protocol,
+            sport: 50_000,
+            dport: 8_000,
+            options: vec![1; 8],
+            extensions: vec![Extension::Destination(1)],
+            rest: vec![0xff; 32],
+            flags,
+            no_checksum: false,
+        }
+    };
+    for v4 in [true, false] {
+        let opening = |protocol, flags| match parse(&spec(v4, protocol, flags).full()) {
+            Parsed::Packet(packet) => packet.opening,
+            other => panic!("{other:?}"),
+        };
+        // FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
+        let open: Vec<u8> = (0..=255)
+            .filter(|flags| opening(Protocol::Tcp, *flags))
+            .collect();
+        let written = [
+            2u8, 10, 34, 42, 66, 74, 98, 106, 130, 138, 162, 170, 194, 202, 226, 234,
+        ];
+        assert_eq!(open, written);
+        assert!((0..=255).all(|flags| !opening(Protocol::Udp, flags)));
+    }
+}
+
+/// TCP's flags must be looked at, its ports alone are not enough.
+#[test]
+fn the_flags_of_tcp_must_be_within_the_window() {
+    let at = |l4: usize, number: u8| {
+        let mut rest = vec![number, ((l4 - 40) / 8 - 1) as u8];
+        rest.resize(l4 - 40 + 20, 0);
+        parse(&v6_with(60, &rest))
+    };
+    assert!(matches!(at(112, 6), Parsed::Packet(_)));
+    for (l4, number, found) in [(120, 6, false), (120, 17, true)] {
+        let parsed = at(l4, number);
+        match parsed {
+            Parsed::Packet(_) => assert!(found),
+            Parsed::Unreadable { exit, .. } => {
+                assert!(!found);
+                assert_eq!(exit, Exit::DropExtension);
+            }
+            Parsed::Other => panic!("{parsed:?}"),
+        }
     }
 }
 

@@ -4,5 +4,6 @@
 //! anew, tables are maps of every single port. Slow, and easy to believe.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part
 
+pub mod drains;
 pub mod packets;
 pub mod tables;

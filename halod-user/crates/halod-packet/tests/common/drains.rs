@@ -1,0 +1,290 @@
+//! Routes that move, and a naive twin that knows of every connection where it was opened.
+
+use halod_packet::{
+    decide, uses, Address, AtomicCell, Decision, Drain, Draining, Exit, Flows, Former, Hook, Input,
+    Listener, Node, Packet, Parsed, Protocol, Side, Table, Target, FORMERS_MAX,
+};
+
+pub const ROUTES: usize = 3;
+/// Ids are 1 to this.
+pub const NODES: u32 = 6;
+const PORT: u16 = 8_000;
+/// The node whose ports differ from the listeners'.
+const OWN_PORTS: u32 = 5;
+const OWN_PORT: u16 = 9_000;
+const KEY: (u64, u64) = (0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+
+const VIPS: [Address; 2] = [
+    Address::V4([198, 51, 100, 1]),
+    Address::V6([0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+];
+
+/// One four-tuple of a client and a VIP's route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct Key {
+    pub route: usize,
+    pub v6: bool,
+    pub host: u8,
+    pub port: u16,
+}
+
+/// A time that a route spent with a node. Those of a route are told apart by `number`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stay {
+    pub number: usize,
+    pub node: u32,
+    pub deadline: u64,
+}
+
+/// A route's way: the stays that drain from the oldest on, and the current one.
+#[derive(Clone, Debug)]
+pub struct Way {
+    pub formers: Vec<Stay>,
+    pub current: Stay,
+}
+
+impl Way {
+    fn stays(&self) -> impl Iterator<Item = &Stay> {
+        self.formers.iter().chain([&self.current])
+    }
+
+    /// Where a connection that was opened during a stay must be; None where the stay is over, and
+    /// with it every promise.
+    pub fn node_of(&self, stay: usize, now: u64) -> Option<u32> {
+        let own = self.stays().find(|at| at.number == stay)?;
+        // A node that is there again keeps what it has as long as it may keep anything.
+        let kept = self
+            .stays()
+            .any(|at| at.node == own.node && now < at.deadline);
+        Some(if kept { own.node } else { self.current.node })
+    }
+
+    /// Nodes whose connections are told by the set of flows.
+    pub fn is_told(&self, node: u32) -> bool {
+        !self.formers.is_empty() && self.stays().skip(1).any(|at| at.node == node)
+    }
+
+    /// Moves on; the oldest is given up where there would be too many.
+    pub fn go(&mut self, node: u32, deadline: u64) {
+        self.formers.push(Stay {
+            deadline,
+            ..self.current
+        });
+        if self.formers.len() > FORMERS_MAX {
+            self.formers.remove(0);
+        }
+        self.fail(node);
+    }
+
+    /// The node is lost, and another takes its place: nothing of it drains.
+    pub fn fail(&mut self, node: u32) {
+        self.current = Stay {
+            number: self.current.number + 1,
+            node,
+            deadline: u64::MAX,
+        };
+    }
+}
+
+pub fn node_address(id: u32, v6: bool) -> Address {
+    let mut bytes = [0x20, 1, 0xd, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes[15] = id as u8;
+    match v6 {
+        true => Address::V6(bytes),
+        false => Address::V4([192, 0, 2, id as u8]),
+    }
+}
+
+fn node_port(id: u32, route: usize) -> u16 {
+    let base = if id == OWN_PORTS { OWN_PORT } else { PORT };
+    base + route as u16
+}
+
+/// A table of these ways. `turn` changes the nodes' order, which must not matter.
+pub fn table(ways: &[Way], turn: usize, previous: &[Drain]) -> Table {
+    let listener = |address, protocol| Listener {
+        address,
+        protocol,
+        port: PORT,
+        node_port: PORT,
+    };
+    let listeners: Vec<Listener> = VIPS
+        .into_iter()
+        .flat_map(|vip| [listener(vip, Protocol::Tcp), listener(vip, Protocol::Udp)])
+        .collect();
+    let mut ids: Vec<u32> = (1..=NODES).collect();
+    ids.rotate_left(turn % NODES as usize);
+    let nodes: Vec<Node> = ids
+        .iter()
+        .map(|id| {
+            let (Address::V4(v4), Address::V6(v6)) =
+                (node_address(*id, false), node_address(*id, true))
+            else {
+                unreachable!()
+            };
+            let (v4, v6) = (Some(v4), Some(v6));
+            Node { id: *id, v4, v6 }
+        })
+        .collect();
+    let own = ids.iter().position(|id| *id == OWN_PORTS).unwrap();
+    let targets: Vec<Target> = (0..listeners.len() as u32)
+        .map(|listener| Target {
+            node: own as u32,
+            listener,
+            port: OWN_PORT,
+        })
+        .collect();
+    let mut formers = Vec::new();
+    for (route, way) in (1..).zip(ways) {
+        formers.extend(way.formers.iter().map(|stay| Former {
+            route,
+            node: stay.node,
+            deadline: stay.deadline,
+        }));
+    }
+    let route_nodes: Vec<u32> = ways.iter().map(|way| way.current.node).collect();
+    let input = Input {
+        routes: ways.len() as u32,
+        listeners: &listeners,
+        nodes: &nodes,
+        targets: &targets,
+        route_nodes: &route_nodes,
+        formers: &formers,
+    };
+    Table::replace(&input, previous).unwrap()
+}
+
+/// A table in force, with the memory that it shares with those before and after it.
+pub struct Force {
+    pub ways: Vec<Way>,
+    table: Table,
+    cells: Option<std::rc::Rc<Vec<AtomicCell>>>,
+}
+
+impl Force {
+    /// The first table, of routes that have not moved.
+    pub fn new(nodes: [u32; ROUTES]) -> Force {
+        let ways: Vec<Way> = nodes
+            .map(|node| Way {
+                formers: Vec::new(),
+                current: Stay {
+                    number: 0,
+                    node,
+                    deadline: u64::MAX,
+                },
+            })
+            .into();
+        let table = table(&ways, 0, &[]);
+        Force {
+            ways,
+            table,
+            cells: None,
+        }
+    }
+
+    /// The next table, as the module makes it; a memory that is new has `cells`.
+    pub fn next(&self, ways: Vec<Way>, turn: usize, cells: usize) -> Force {
+        let table = table(&ways, turn, self.table.view().drains);
+        let memory = || AtomicCell::many(cells).into();
+        let cells = match table.view().drains {
+            [] => None,
+            _ => Some(self.cells.clone().unwrap_or_else(memory)),
+        };
+        Force { ways, table, cells }
+    }
+
+    /// What is to be done once nobody looks at the table before, and before there is a next one.
+    pub fn purge(&self) {
+        if let Some(flows) = self.flows() {
+            flows.purge(|route, tag| uses(self.table.view().drains, route, tag));
+        }
+    }
+
+    pub fn flows(&self) -> Option<Flows<'_, AtomicCell>> {
+        let cells = self.cells.as_ref()?;
+        Some(Flows::new(cells, KEY))
+    }
+
+    fn decide(&self, hook: Hook, now: u64, packet: Packet) -> Decision {
+        let draining = Draining {
+            flows: self.flows(),
+            now,
+        };
+        decide(&self.table.view(), &draining, hook, &Parsed::Packet(packet))
+    }
+
+    /// Sends a packet from a client: the node that it goes to, and the exit.
+    pub fn send(
+        &self,
+        hook: Hook,
+        now: u64,
+        key: Key,
+        protocol: Protocol,
+        opening: bool,
+    ) -> (u32, Exit) {
+        let packet = Packet {
+            src: client(key),
+            dst: VIPS[usize::from(key.v6)],
+            protocol,
+            sport: key.port,
+            dport: PORT + key.route as u16,
+            opening,
+            l4: 40,
+        };
+        match self.decide(hook, now, packet) {
+            Decision::Rewrite {
+                side: Side::Destination,
+                to: (address, port),
+                exit,
+                ..
+            } => {
+                let node = (1..=NODES).find(|id| node_address(*id, key.v6) == address);
+                let node = node.unwrap();
+                assert_eq!(port, node_port(node, key.route));
+                (node, exit)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sends a TCP packet from a client.
+    pub fn tcp(&self, now: u64, key: Key, opening: bool) -> (u32, Exit) {
+        self.send(Hook::PreRouting, now, key, Protocol::Tcp, opening)
+    }
+
+    /// Sends a packet from a node to a client: the exit, after a look at what it then is from.
+    pub fn answer(&self, hook: Hook, now: u64, key: Key, protocol: Protocol, node: u32) -> Exit {
+        let packet = Packet {
+            src: node_address(node, key.v6),
+            dst: client(key),
+            protocol,
+            sport: node_port(node, key.route),
+            dport: key.port,
+            opening: false,
+            l4: 40,
+        };
+        match self.decide(hook, now, packet) {
+            Decision::Rewrite {
+                side: Side::Source,
+                to,
+                exit,
+                ..
+            } => {
+                let vip = VIPS[usize::from(key.v6)];
+                assert_eq!(to, (vip, PORT + key.route as u16));
+                exit
+            }
+            Decision::Exit(exit) => exit,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn client(key: Key) -> Address {
+    let mut v6 = [0x20, 1, 0xd, 0xb8, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    v6[15] = key.host;
+    match key.v6 {
+        true => Address::V6(v6),
+        false => Address::V4([203, 0, 113, key.host]),
+    }
+}
