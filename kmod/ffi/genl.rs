@@ -32,9 +32,7 @@ impl Registration {
     /// From now on the handlers below are called.
     pub(crate) fn register() -> Result<Self> {
         // SAFETY: The family is a static of this module, made by the generator.
-        to_result(unsafe {
-            bindings::genl_register_family(&raw mut bindings::halod_nl_family)
-        })?;
+        to_result(unsafe { bindings::genl_register_family(&raw mut bindings::halod_nl_family) })?;
         Ok(Self(()))
     }
 }
@@ -76,7 +74,12 @@ impl<'a> Request<'a> {
 
     /// Tells the sender why the request is refused, and about which attribute, where one is to
     /// blame. Gives back `error`, to be returned.
-    pub(crate) fn refuse(&self, error: Error, blame: Option<&[u8]>, why: fmt::Arguments<'_>) -> Error {
+    pub(crate) fn refuse(
+        &self,
+        error: Error,
+        blame: Option<&[u8]>,
+        why: fmt::Arguments<'_>,
+    ) -> Error {
         // SAFETY: By the type invariant; `extack` is null or valid as long as `info`.
         let Some(extack) = (unsafe { (*self.info).extack.as_mut() }) else {
             return error;
@@ -202,15 +205,20 @@ impl Owned {
         fill: impl FnOnce(&mut Message) -> Result,
     ) -> Result<Self> {
         // SAFETY: Takes any size.
-        let skb = unsafe {
-            bindings::genlmsg_new(size, bindings::GFP_KERNEL)
-        };
+        let skb = unsafe { bindings::genlmsg_new(size, bindings::GFP_KERNEL) };
         if skb.is_null() {
             return Err(ENOMEM);
         }
         // SAFETY: `skb` is new and valid, the family a static.
         let header = unsafe {
-            bindings::genlmsg_put(skb, portid, seq, &raw const bindings::halod_nl_family, 0, cmd)
+            bindings::genlmsg_put(
+                skb,
+                portid,
+                seq,
+                &raw const bindings::halod_nl_family,
+                0,
+                cmd,
+            )
         };
         // INVARIANT: The buffer is ours; where the header is null the value is dropped at once.
         let mut message = Self(Message { skb, header });
@@ -237,7 +245,11 @@ impl Drop for Owned {
 }
 
 /// Sends an event to whoever listens in `net`. Process context.
-pub(crate) fn multicast(net: Net<'_>, size: usize, fill: impl FnOnce(&mut Message) -> Result) -> Result {
+pub(crate) fn multicast(
+    net: Net<'_>,
+    size: usize,
+    fill: impl FnOnce(&mut Message) -> Result,
+) -> Result {
     let command = bindings::HALOD_CMD_TABLE_CHANGED as u8;
     let message = Owned::new(size, 0, 0, command, fill)?;
     // SAFETY: The message is complete, and ownership goes to the function.
@@ -433,5 +445,12 @@ unsafe extern "C" fn halod_nl_get_counters_dumpit(
     cb: *mut bindings::netlink_callback,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    unsafe { dump_it(skb, cb, bindings::HALOD_CMD_GET_COUNTERS, netlink::dump::counters) }
+    unsafe {
+        dump_it(
+            skb,
+            cb,
+            bindings::HALOD_CMD_GET_COUNTERS,
+            netlink::dump::counters,
+        )
+    }
 }

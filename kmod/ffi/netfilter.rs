@@ -135,7 +135,11 @@ impl Hooks {
         let operation = |hook: bindings::nf_hookfn, point, priority, v6| bindings::nf_hook_ops {
             hook,
             priv_: private.cast_mut().cast(),
-            pf: if v6 { bindings::NFPROTO_IPV6 } else { bindings::NFPROTO_IPV4 } as u8,
+            pf: if v6 {
+                bindings::NFPROTO_IPV6
+            } else {
+                bindings::NFPROTO_IPV4
+            } as u8,
             hooknum: point,
             priority,
             ..Default::default()
@@ -174,11 +178,7 @@ impl Drop for Hooks {
     fn drop(&mut self) {
         // SAFETY: By the type invariants.
         unsafe {
-            bindings::nf_unregister_net_hooks(
-                self.net,
-                self.operations.as_ptr(),
-                HOOKS as c_uint,
-            )
+            bindings::nf_unregister_net_hooks(self.net, self.operations.as_ptr(), HOOKS as c_uint)
         };
         // A dump of the hooks (nfnetlink_hook.c) may still read the operations.
         rcu::synchronize_rcu();

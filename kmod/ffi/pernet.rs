@@ -60,7 +60,11 @@ impl<'a> Net<'a> {
         }
         // SAFETY: The slot has the size that `Subsystem` asked for, a pointer, written by `init`
         // and valid until `exit`, which runs when nobody uses the namespace any more.
-        unsafe { (*slot).as_ref().map(|namespace| Pin::new_unchecked(namespace)) }
+        unsafe {
+            (*slot)
+                .as_ref()
+                .map(|namespace| Pin::new_unchecked(namespace))
+        }
     }
 }
 

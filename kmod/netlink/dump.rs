@@ -47,10 +47,9 @@ impl Part {
                 message.put_u64(uapi::HALOD_A_TABLE_GENERATION as u16, table.generation)?;
                 message.put_u32(uapi::HALOD_A_TABLE_ROUTES as u16, table.request.routes)
             }
-            Part::Listener(index) => message
-                .nest(uapi::HALOD_A_TABLE_LISTENER as u16, |message| {
-                    put_listener(table, *index, message)
-                }),
+            Part::Listener(index) => message.nest(uapi::HALOD_A_TABLE_LISTENER as u16, |message| {
+                put_listener(table, *index, message)
+            }),
             Part::Node(index) => message.nest(uapi::HALOD_A_TABLE_NODE as u16, |message| {
                 put_node(table, *index, message)
             }),

@@ -89,7 +89,10 @@ impl Parser<'_, '_> {
         value.ok_or_else(|| {
             self.refuse(
                 attr,
-                format_args!("attribute of {} bytes has a wrong length", attr.payload().len()),
+                format_args!(
+                    "attribute of {} bytes has a wrong length",
+                    attr.payload().len()
+                ),
             )
         })
     }
@@ -258,7 +261,10 @@ impl Parser<'_, '_> {
                 return Err(self.refuse(attr, format_args!("route {route} is in two runs")));
             }
             if id == UNDESCRIBED {
-                return Err(self.refuse(attr, format_args!("node {id} of route {route} is not there")));
+                return Err(self.refuse(
+                    attr,
+                    format_args!("node {id} of route {route} is not there"),
+                ));
             }
             *entry = id;
         }
