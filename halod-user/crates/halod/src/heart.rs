@@ -293,17 +293,14 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// The next change of the kernel's table; `None` inside where changes were missed. Never
-/// returns while there is no subscription.
+/// The next change of the kernel's table; `None` where changes were missed. Never returns while
+/// there is no subscription: [`Heart::check_kernel`] makes a new one.
 async fn next(changes: &mut Option<Changes>) -> Option<u64> {
-    let Some(receiver) = changes else {
-        return std::future::pending().await;
-    };
-    match receiver.recv().await {
-        Some(change) => change,
-        None => {
-            *changes = None;
-            None
+    if let Some(receiver) = changes {
+        if let Some(change) = receiver.recv().await {
+            return change;
         }
+        *changes = None;
     }
+    std::future::pending().await
 }

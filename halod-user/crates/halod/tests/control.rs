@@ -124,6 +124,21 @@ async fn watchers_see_a_change_with_its_duration() {
 }
 
 #[tokio::test]
+async fn a_nodes_words_cannot_forge_lines() {
+    let rig = Rig::started(&[("active_min = 2", "active_min = 1")]).await;
+    let mut n1 = rig.join(1).await;
+    n1.assigned().await;
+    let mut n2 = rig.join(2).await;
+    n2.reserved().await;
+    let mut watch = rig.watch().await;
+    n2.say(r#"{"type":"unhealthy","reason":"x\n2026-01-01T00:00:00Z n1 is lost\u001b[2J"}"#)
+        .await;
+    let said = event(&mut watch, "node_unhealthy").await;
+    assert!(said.text.contains("n1 is lost"), "{}", said.text);
+    assert!(!said.text.contains(char::is_control), "{:?}", said.text);
+}
+
+#[tokio::test]
 async fn a_watcher_that_does_not_read_is_dropped_and_holds_nobody_up() {
     let rig = Rig::started(&[("active_min = 2", "active_min = 1")]).await;
     let mut n1 = rig.join(1).await;
