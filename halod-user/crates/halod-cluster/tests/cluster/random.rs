@@ -235,7 +235,7 @@ proptest! {
         reserve in 0..=2u32,
         max_nodes in 3..=8u32,
         rejoin_ms in prop_oneof![4 => Just(2_000), 1 => Just(0), 1 => Just(50)],
-        steps in prop::collection::vec(step(), 1..40),
+        steps in prop::collection::vec(step(), 1..30),
     ) {
         let mut config = config(routes, active_min.min(routes), reserve);
         config.max_nodes = max_nodes;

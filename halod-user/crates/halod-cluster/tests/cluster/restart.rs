@@ -1,6 +1,6 @@
 //! What survives a restart, and what is refused as damaged.
 
-use halod_cluster::{Cluster, Config, ConfigError, RestoreError, Saved, Time};
+use halod_cluster::{Action, Cluster, Config, ConfigError, RestoreError, Saved, Time};
 use serde_json::{Value, json};
 
 use crate::sim::{Sim, close_reason, config, moved};
@@ -57,6 +57,49 @@ fn saved() -> Value {
 fn restore(config: Config, saved: Value) -> Result<Cluster, RestoreError> {
     let saved: Saved = serde_json::from_value(saved).expect("the form is right");
     Cluster::restore(config, saved, Time(0))
+}
+
+#[test]
+fn a_node_whose_token_is_not_known_is_taken_at_its_first_hello() {
+    let mut sim = Sim::new(config(24, 2, 1));
+    sim.join_all(&["n1", "n2"]);
+    // As after the loss of the store: the kernel's table tells of nodes, not of tokens.
+    let mut saved = sim.cluster.saved();
+    for node in &mut saved.nodes {
+        node.token.clear();
+    }
+    sim.restart();
+    sim.cluster = Cluster::restore(config(24, 2, 1), saved, Time(sim.now)).expect("undamaged");
+
+    let mut hello = sim.hello_of("n1");
+    hello.resume = None;
+    let actions = sim.hello(hello.clone());
+    assert_eq!(actions[0], Action::Save, "its new token survives a restart");
+    assert_eq!(moved(&actions), None);
+    assert_eq!(sim.agent("n1").held.len(), 12);
+    // From then on the name is in use.
+    assert!(
+        close_reason(&sim.hello(hello.clone()))
+            .expect("refused")
+            .starts_with("name in use")
+    );
+    sim.close("n1");
+    assert!(
+        close_reason(&sim.hello(hello))
+            .expect("refused")
+            .starts_with("name in use")
+    );
+    sim.join("n1");
+    assert_eq!(sim.slots(), ["n1", "n2"]);
+}
+
+#[test]
+fn superseding_a_generation_goes_beyond_it_and_ones_own() {
+    let mut cluster = Cluster::new(config(24, 2, 1)).expect("a good configuration");
+    assert_eq!(cluster.supersede(41), 42);
+    assert_eq!(cluster.supersede(7), 43);
+    assert_eq!(cluster.generation(), 43);
+    assert_eq!(cluster.saved().generation, 43);
 }
 
 #[test]
