@@ -1,6 +1,6 @@
 //! Output: text or JSON, coloured or not, and tables.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use anstream::AutoStream;
 use clap::ColorChoice;
@@ -8,6 +8,10 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::failure::Failure;
+
+/// Columns of the narrowest terminal that rows are folded for. Serial consoles say that they
+/// have none.
+const NARROWEST: u16 = 40;
 
 /// Where results and failures go.
 pub struct Output {
@@ -101,10 +105,9 @@ pub fn table(
 ) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    if io::stdout().is_terminal() {
+    if table.width().is_some_and(|columns| columns >= NARROWEST) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     } else {
-        table.force_no_tty();
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
     table.set_header(header);
