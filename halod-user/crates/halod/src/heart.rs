@@ -233,9 +233,16 @@ impl<K: Kernel> Heart<K> {
                 Action::Probe {
                     node,
                     address,
+                    delay_ms,
                     timeout_ms,
                 } => {
-                    probe::start(self.own_inputs.clone(), node, address, timeout_ms);
+                    let probe = probe::Probe {
+                        node,
+                        address,
+                        delay_ms,
+                        timeout_ms,
+                    };
+                    probe::start(self.own_inputs.clone(), probe);
                 }
                 Action::Reply { request, result } => self.reply(request, result),
                 Action::Notice(notice) => self.notice(&notice),

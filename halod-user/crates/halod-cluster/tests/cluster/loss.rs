@@ -323,3 +323,26 @@ fn a_node_that_comes_back_unhealthy_is_lost() {
     assert_eq!(cause(&sim.hello(hello)), Some(LossCause::Unhealthy));
     assert_eq!(sim.slots(), ["n2"]);
 }
+
+#[test]
+fn an_absent_node_is_probed_until_it_is_back_or_lost() {
+    let mut sim = Sim::new(config(24, 2, 1));
+    sim.join_all(&["n1", "n2", "n3"]);
+    let delays = |actions: &[Action]| {
+        let probes = actions.iter().filter_map(|action| match action {
+            Action::Probe { delay_ms, .. } => Some(*delay_ms),
+            _ => None,
+        });
+        probes.collect::<Vec<_>>()
+    };
+    assert_eq!(delays(&sim.close("n2")), [0]);
+    assert_eq!(delays(&sim.answer_probe(true)), [50]);
+    assert_eq!(delays(&sim.answer_probe(true)), [50]);
+    let actions = sim.answer_probe(false);
+    assert_eq!(cause(&actions), Some(LossCause::Unreachable));
+    assert_eq!(delays(&actions), []);
+
+    sim.close("n1");
+    sim.join("n1");
+    assert_eq!(delays(&sim.answer_probe(true)), [], "it is back");
+}
