@@ -18,6 +18,7 @@ class Process:
         self.name = name
         self.log = logs / f"{name}.log"
         self.argv = [str(arg) for arg in argv]
+        self.environment = dict(env)
         with self.log.open("ab") as out, namespace.entered():
             self._child = subprocess.Popen(
                 self.argv,
