@@ -340,9 +340,9 @@ fn an_absent_node_is_probed_until_it_is_back_or_lost() {
     assert_eq!(delays(&sim.answer_probe(true)), [50]);
     let actions = sim.answer_probe(false);
     assert_eq!(cause(&actions), Some(LossCause::Unreachable));
-    assert_eq!(delays(&actions), []);
+    assert!(delays(&actions).is_empty());
 
     sim.close("n1");
     sim.join("n1");
-    assert_eq!(delays(&sim.answer_probe(true)), [], "it is back");
+    assert!(delays(&sim.answer_probe(true)).is_empty(), "it is back");
 }
