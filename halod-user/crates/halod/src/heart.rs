@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use halod_cluster::{Action, Cluster, Command, Event, NodeName, Notice, Time};
 use halod_control::Request;
+use halod_proto::FromHalod;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -168,7 +169,10 @@ impl<K: Kernel> Heart<K> {
             Input::Message { conn, message, at } => {
                 self.handle(Event::Message { conn, message }, at, at).await;
             }
-            Input::Closed { conn, at } => {
+            Input::Closed { conn, wrong, at } => {
+                if let Some(reason) = wrong {
+                    self.send(conn, FromHalod::Error { reason });
+                }
                 if let Some(name) = self.peers.remove(conn) {
                     self.away.insert(name, at);
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Node, Rig, SOON, until};
 use halod_control::Request;
-use halod_proto::{MAX_HELLO, MAX_LINE_TO_HALOD};
+use halod_proto::{FromHalod, MAX_HELLO, MAX_LINE_TO_HALOD};
 use tokio::task::JoinHandle;
 
 /// A node that beats every 50 ms until it is dropped; whatever it hears ends it.
@@ -104,6 +104,30 @@ async fn wrong_later_messages() {
         peer.send(bytes).await;
         let reason = peer.refused().await;
         assert!(reason.contains(says), "{reason}\nshould say: {says}");
+        // The reserve is free for the next one.
+        let name = format!("n{n}");
+        rig.ask(Request::NodeRemove { name })
+            .await
+            .expect("removed");
+    }
+    unharmed(&rig, &good, commits);
+}
+
+#[tokio::test]
+async fn the_error_comes_last_even_after_a_hello_in_the_same_breath() {
+    let (rig, good) = rig().await;
+    let commits = rig.kernel.commits();
+    for n in 2..12 {
+        let mut peer = Node::connect(rig.address).await;
+        peer.send(format!("{}\ngarbage\n", common::hello(n, None)).as_bytes())
+            .await;
+        let welcome = peer.hear().await;
+        assert!(
+            matches!(welcome, Some(FromHalod::Welcome(_))),
+            "{welcome:?}"
+        );
+        peer.reserved().await;
+        assert!(peer.refused().await.contains("one JSON object"));
         // The reserve is free for the next one.
         let name = format!("n{n}");
         rig.ask(Request::NodeRemove { name })

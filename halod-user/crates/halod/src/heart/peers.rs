@@ -39,11 +39,6 @@ impl Outbox {
             cut,
         )
     }
-
-    /// For the session's own last words.
-    pub fn weak(&self) -> mpsc::WeakSender<FromHalod> {
-        self.queue.downgrade()
-    }
 }
 
 /// A connection that has said hello.
