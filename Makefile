@@ -25,7 +25,7 @@ module: lab ## the kernel module, build/kmod/halod.ko
 user: toolchain ## halod, halodctl and halod-node, in build/bin/
 	@scripts/user
 
-check: toolchain ## formatting, clippy, shellcheck, generated files
+check: toolchain kernel ## formatting, clippy, shellcheck, generated files
 	@scripts/check
 
 root: ## the Debian root in build/root: compiler, QEMU and guest

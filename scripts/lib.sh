@@ -24,9 +24,14 @@ settings=(KDIR KERNEL DEBIAN_MIRROR ACCEL VM_TIMEOUT VM_MEMORY VM_CPUS TERM COLU
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-# Leaves no progress ticker behind, however the script ends.
+# Leaves no process behind, however the script ends.
 # shellcheck disable=SC2046  # a list of process ids
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+trap 'kill $(cat "/proc/$$/task/$$/children" 2>/dev/null) 2>/dev/null || true' EXIT
+
+# Put before a command, runs it in mount and process namespaces of its own. When the process that
+# started it ends, killed or not, everything that it started ends too, and its mounts go.
+# shellcheck disable=SC2034
+contained=(setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private)
 
 # Runs the calling script again as root if it is not: need_root "$@"
 need_root() {

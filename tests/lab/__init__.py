@@ -30,6 +30,7 @@ module, dmesg  insmod and rmmod; what the kernel said since a moment
 kernel         the route table through the kernel's own netlink library
 echo           servers that say who they are, for tests of the data path alone
 traffic        clients of them that keep talking and miss nothing
+wire           raw packets: sending them, and seeing what arrives
 pushserver     nginx with nchan
 machine        a node's machine: push server and agent; kill it, cut its link
 daemon         halod: its configuration, process and control socket

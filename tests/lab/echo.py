@@ -6,6 +6,7 @@ datagram comes back with "NAME PORT " before it.
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 from .addresses import APPS_PORT, BROWSERS_PORT, ROUTES, Host
 from .netns import Namespace
@@ -38,17 +39,10 @@ class Echo:
         for address in self._addresses:
             for port in self._ports:
                 if "tcp" in self._protocols:
-
-                    def made(port: int = port) -> asyncio.Protocol:
-                        return _Stream(self, port)
-
+                    made = partial(_Stream, self, port)
                     self._open.append(await loop.create_server(made, address, port, backlog=256))
                 if "udp" in self._protocols:
-
-                    def bound(port: int = port) -> asyncio.DatagramProtocol:
-                        return _Datagrams(self, port)
-
-                    transport, _ = await loop.create_datagram_endpoint(bound, (address, port))
+                    transport, _ = await loop.create_datagram_endpoint(partial(_Datagrams, self, port), (address, port))
                     self._open.append(transport)
 
     def stop(self) -> None:

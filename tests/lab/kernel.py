@@ -4,9 +4,11 @@ This is on purpose not HaloD's client: it reads the same ABI by other code.
 """
 
 import select
+import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,7 @@ from .addresses import APPS_PORT, BROWSERS_PORT, VIP4, VIP6, node
 from .netns import Namespace
 from .wait import until
 
+SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 PROTOCOLS = {"tcp": 6, "udp": 17}
 
 
@@ -194,9 +197,13 @@ def _family(namespace: Namespace) -> Any:
         sys.path.append(pyynl)
     from lib import YnlFamily, ynl
 
-    ynl.genl_family_name_to_id = None  # its cache would survive a reload of the module
+    ynl.GenlProtocol.genl_family_name_to_id = {}  # its cache would survive a reload of the module
     with namespace.entered():
-        return YnlFamily(str(paths.SPEC), schema="")
+        family = YnlFamily(str(paths.SPEC), schema="")
+    # The largest commit is one message of half a megabyte. Who may not force it cannot commit anyway.
+    with suppress(PermissionError):
+        family.sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20)
+    return family
 
 
 def _do(family: Any, operation: str, attributes: dict[str, Any]) -> Any:

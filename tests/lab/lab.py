@@ -71,7 +71,7 @@ class Lab:
             return [user.number for user in users if not user.got(message(text, user))]
 
         try:
-            until("every message to arrive", lambda: not missing())
+            until("every message to arrive", lambda: not missing(), 60)
         except TooLate as late:
             raise Failed(f"{late}: {text!r} did not reach users {missing()}; the push servers said {published}") from None
         for user in users:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .netns import Namespace
@@ -12,12 +13,13 @@ from .wait import until
 
 
 class Process:
-    """A running program with its output in a file."""
+    """A running program, the leader of a process group, with its output in a file."""
 
     def __init__(self, namespace: Namespace, name: str, argv: list[object], logs: Path, env: Mapping[str, str] = {}):
         self.name = name
         self.log = logs / f"{name}.log"
         self.argv = [str(arg) for arg in argv]
+        self.environment = dict(env)
         with self.log.open("ab") as out, namespace.entered():
             self._child = subprocess.Popen(
                 self.argv,
@@ -58,9 +60,22 @@ class Process:
         return self._child.wait(seconds)
 
     def kill(self) -> float:
-        """SIGKILL, and waits for the end; returns the moment just before."""
-        moment = self.signal(signal.SIGKILL)
+        """SIGKILL to it and its workers, and waits for its end; returns the moment just before."""
+        moment = time.monotonic()
+        if self.running:
+            os.killpg(self.pid, signal.SIGKILL)
         self.wait()
+        return moment
+
+    def kill_group(self) -> float:
+        """SIGKILL to it and all that it started, and waits for their ends; returns the moment just before."""
+        moment = time.monotonic()
+        os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+        with suppress(ProcessLookupError):
+            while True:
+                os.killpg(self.pid, 0)
+                time.sleep(0.001)
         return moment
 
     def stop(self, seconds: float = 20.0) -> int:

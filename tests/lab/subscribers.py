@@ -6,7 +6,7 @@ half on the IPv4 VIP and half on the IPv6 one.
 
 An idle client learns that its node is gone when it sends: its TCP keepalive
 probe reaches the route's new node, which resets the connection. Here that is
-after a second, a browser does it after 45.
+after a second, if not told otherwise; a browser does it after 45.
 """
 
 import asyncio
@@ -19,8 +19,12 @@ import aiohttp
 
 from .addresses import BROWSERS_PORT, ROUTES, bracketed, vip
 
-KEEPALIVE = ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 30))
-CONNECT_TIMEOUT = 1.0
+KEEPALIVE = 1  # seconds
+KEEPALIVE_COUNT = 30
+# A SYN that was lost with its node is sent again after a second, and reaches the next one.
+CONNECT_TIMEOUT = 5.0
+# More at once only wait for each other on an emulated machine, and then run into the time above.
+CONNECTING_AT_ONCE = 8
 PAUSE_BETWEEN_TRIES = 0.05
 RECONNECT = "reconnect"
 
@@ -74,10 +78,16 @@ class User:
 class Browsers:
     """All users' browsers, in the event loop of the calling thread."""
 
-    def __init__(self, users: list[User]):
+    def __init__(self, users: list[User], keepalive: int = KEEPALIVE):
         self.users = users
+        self._keepalive = (
+            (socket.TCP_KEEPIDLE, keepalive),
+            (socket.TCP_KEEPINTVL, keepalive),
+            (socket.TCP_KEEPCNT, KEEPALIVE_COUNT),
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
+        self._gate = asyncio.Semaphore(CONNECTING_AT_ONCE)
 
     async def start(self) -> None:
         """Opens every subscription; returns at once, see `User.connected`."""
@@ -99,8 +109,9 @@ class Browsers:
         loss: Loss | None = None
 
         def connected(sock: socket.socket, node: str) -> None:
+            self._gate.release()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in KEEPALIVE:
+            for option, value in self._keepalive:
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
             user.node = node
             user.connected = True
@@ -109,6 +120,7 @@ class Browsers:
 
         while True:
             user.connected = False
+            await self._gate.acquire()
             try:
                 why = await subscribe(user, connected)
             except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
@@ -117,6 +129,7 @@ class Browsers:
                 user.connected = False
                 user.losses.append(loss := Loss(time.monotonic(), why))
             else:
+                self._gate.release()
                 if loss is not None:
                     loss.tries += 1
                 await asyncio.sleep(PAUSE_BETWEEN_TRIES)

@@ -36,7 +36,9 @@ def run(lab: Lab) -> None:
     first.flush()
     equal(first.status()["routes"], 0, "routes of the first after its flush")
     equal(second.status()["routes"], ROUTES, "routes of the second after the first's flush")
-    equal(second.counters(), counted, "counters of the second while the first is flushed")
+    counts = second.counters()
+    fallen = {name: (counted[name], counts[name]) for name in counts if counts[name] < counted[name]}
+    equal(fallen, {}, "counters of the second that fell when the first was flushed")
     try:
         answer = ask(one.clients, VIP4, BROWSERS_PORT)
     except ConnectionRefusedError:

@@ -37,6 +37,9 @@ pub enum Action {
         node: NodeId,
         /// The node's port of one of its routes.
         address: SocketAddr,
+        /// To be done after so many milliseconds: 0 the first time, then again and again, since a
+        /// machine that is dying ends its programs one by one.
+        delay_ms: u32,
         /// After this time without an answer it is not reachable; milliseconds.
         timeout_ms: u32,
     },

@@ -3,6 +3,9 @@ use halod_proto::NodeState;
 use crate::outcome::Outcome;
 use crate::{Cluster, ConnId, LossCause, NodeId, Notice};
 
+/// Between two probes of an absent node.
+const PROBE_PAUSE_MS: u32 = 50;
+
 impl Cluster {
     /// A connection is gone. Its node may come back for a while; whether its application still
     /// answers is asked meanwhile, if there is anything at stake.
@@ -23,7 +26,7 @@ impl Cluster {
         };
         node.excused = false;
         if node.state == NodeState::Active {
-            outcome.probe = Some(id);
+            outcome.probe = Some((id, 0));
         }
         let node = node.name.clone();
         outcome.notices.push(Notice::NodeAway { node, rejoin_ms });
@@ -36,9 +39,12 @@ impl Cluster {
         };
         node.probes -= 1;
         // With several on their way, this may be about an absence that is over: the last counts.
-        let lost =
-            node.probes == 0 && !reachable && !node.connected() && node.state == NodeState::Active;
-        if lost {
+        if node.probes > 0 || node.connected() || node.state != NodeState::Active {
+            return;
+        }
+        if reachable {
+            outcome.probe = Some((id, PROBE_PAUSE_MS));
+        } else {
             self.lose(id, LossCause::Unreachable, outcome);
         }
     }

@@ -24,8 +24,8 @@ pub(crate) struct Outcome {
     pub(crate) close: Vec<(ConnId, String)>,
     /// A node that is told what it lost, and whose connection is closed then.
     pub(crate) part: Option<(NodeId, String)>,
-    /// A node to probe.
-    pub(crate) probe: Option<NodeId>,
+    /// A node to probe, after so many milliseconds.
+    pub(crate) probe: Option<(NodeId, u32)>,
     /// The answer to an operator.
     pub(crate) reply: Option<(u64, Result<String, String>)>,
     /// A node whose record is to be dropped.

@@ -121,7 +121,11 @@ impl Cluster {
         {
             actions.push(Action::Close { conn, reason });
         }
-        actions.extend(outcome.probe.and_then(|id| self.probe(id)));
+        actions.extend(
+            outcome
+                .probe
+                .and_then(|(id, delay_ms)| self.probe(id, delay_ms)),
+        );
         let reply = |(request, result)| Action::Reply { request, result };
         actions.extend(outcome.reply.map(reply));
         if let Some(node) = outcome.joined.and_then(|id| self.node(id)) {
@@ -247,7 +251,7 @@ impl Cluster {
     }
 
     /// The probe of an active node's application: its port of its first route of a TCP listener.
-    fn probe(&mut self, id: NodeId) -> Option<Action> {
+    fn probe(&mut self, id: NodeId, delay_ms: u32) -> Option<Action> {
         let node = self.members.get(id)?;
         let route = self.slots.assignment().held_by(node.slot?).next()?;
         let tcp = self
@@ -268,6 +272,7 @@ impl Cluster {
         Some(Action::Probe {
             node: id,
             address,
+            delay_ms,
             timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX).max(1),
         })
     }

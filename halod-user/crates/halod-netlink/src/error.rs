@@ -23,7 +23,7 @@ pub enum Error {
         what: &'static str,
     },
     /// The table is not of the generation that was expected; nothing has changed.
-    #[error("{what}: the kernel's table is not of generation {expected} any more{}; nothing has changed, read it again", after(.message))]
+    #[error("{what}: {}; nothing has changed, read the table again", stale(.expected, .message))]
     Stale {
         /// The request.
         what: &'static str,
@@ -100,4 +100,11 @@ fn at(attribute: &Option<u32>) -> String {
     attribute.map_or(String::new(), |offset| {
         format!(", about the attribute at byte {offset}")
     })
+}
+
+fn stale(expected: &u64, message: &Option<String>) -> String {
+    match message {
+        Some(text) => text.clone(),
+        None => format!("generation {expected} is not in force any more"),
+    }
 }

@@ -82,7 +82,8 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Port of route 1; route r is on port + r - 1.
     pub port: u16,
-    /// Port of route 1 on every node that does not say otherwise; none: the same as `port`.
+    /// Port of route 1 on every node that does not say otherwise; none: the same as `port`. The
+    /// kernel says it always, so a listener that is read has it even where none was committed.
     pub node_port: Option<u16>,
 }
 

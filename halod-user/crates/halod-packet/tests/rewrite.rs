@@ -124,7 +124,12 @@ proptest! {
             Address::V4(_) => Address::V6([1; 16]),
             Address::V6(_) => Address::V4([1; 4]),
         };
+        // The right address, but another port.
+        let mut other = spec.packet();
+        (other.sport, other.dport) = (!other.sport, !other.dport);
         let mut whole = spec.full();
+        prop_assert_eq!(rewrite(&mut whole, &other, side, to, csum), None);
+        prop_assert_eq!(&whole, &spec.full());
         prop_assert_eq!(rewrite(&mut whole, &spec.packet(), side, (family, 1), csum), None);
         prop_assert_eq!(whole, spec.full());
     }

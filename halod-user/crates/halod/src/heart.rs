@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use halod_cluster::{Action, Cluster, Command, Event, NodeName, Notice, Time};
 use halod_control::Request;
+use halod_proto::FromHalod;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -168,7 +169,10 @@ impl<K: Kernel> Heart<K> {
             Input::Message { conn, message, at } => {
                 self.handle(Event::Message { conn, message }, at, at).await;
             }
-            Input::Closed { conn, at } => {
+            Input::Closed { conn, wrong, at } => {
+                if let Some(reason) = wrong {
+                    self.send(conn, FromHalod::Error { reason });
+                }
                 if let Some(name) = self.peers.remove(conn) {
                     self.away.insert(name, at);
                 }
@@ -233,9 +237,16 @@ impl<K: Kernel> Heart<K> {
                 Action::Probe {
                     node,
                     address,
+                    delay_ms,
                     timeout_ms,
                 } => {
-                    probe::start(self.own_inputs.clone(), node, address, timeout_ms);
+                    let probe = probe::Probe {
+                        node,
+                        address,
+                        delay_ms,
+                        timeout_ms,
+                    };
+                    probe::start(self.own_inputs.clone(), probe);
                 }
                 Action::Reply { request, result } => self.reply(request, result),
                 Action::Notice(notice) => self.notice(&notice),
@@ -293,17 +304,14 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// The next change of the kernel's table; `None` inside where changes were missed. Never
-/// returns while there is no subscription.
+/// The next change of the kernel's table; `None` where changes were missed. Never returns while
+/// there is no subscription: [`Heart::check_kernel`] makes a new one.
 async fn next(changes: &mut Option<Changes>) -> Option<u64> {
-    let Some(receiver) = changes else {
-        return std::future::pending().await;
-    };
-    match receiver.recv().await {
-        Some(change) => change,
-        None => {
-            *changes = None;
-            None
+    if let Some(receiver) = changes {
+        if let Some(change) = receiver.recv().await {
+            return change;
         }
+        *changes = None;
     }
+    std::future::pending().await
 }

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         }
     };
     if options.check_config {
-        println!("{}: right", options.config.display());
+        println!("{}: the configuration is right", options.config.display());
         return ExitCode::SUCCESS;
     }
     start_log(options.log_format);

@@ -109,7 +109,6 @@ async fn serve(
     let conn = shared.next_conn();
     let name = hello.name.clone();
     let (outbox, messages, cut) = Outbox::new();
-    let last_words = outbox.weak();
     let hello = Input::Hello {
         conn,
         hello,
@@ -125,21 +124,22 @@ async fn serve(
     let written = tokio::select! {
         end = pass_on(&mut reader, conn, shared) => {
             // The time counts that passes from here to the kernel's new table.
-            let closed = Input::Closed { conn, at: Instant::now() };
-            if let End::Wrong(reason) = end {
+            let at = Instant::now();
+            let wrong = match end {
+                End::Closed => None,
+                End::Wrong(reason) => Some(reason),
+            };
+            if let Some(reason) = &wrong {
                 tracing::warn!(node = %name, %peer, reason, "connection closed");
-                if let Some(queue) = last_words.upgrade() {
-                    // Where the queue is full the node does not read anyway.
-                    let _ = queue.try_send(FromHalod::Error { reason });
-                }
             }
             // The heart drops its outbox then, and the writer ends with what is queued.
-            let _ = shared.inputs.send(closed).await;
+            let _ = shared.inputs.send(Input::Closed { conn, wrong, at }).await;
             timeout(WRITE, &mut writer).await
         }
         // The heart has closed it, or it cannot be written to.
         written = &mut writer => {
-            let _ = shared.inputs.send(Input::Closed { conn, at: Instant::now() }).await;
+            let closed = Input::Closed { conn, wrong: None, at: Instant::now() };
+            let _ = shared.inputs.send(closed).await;
             Ok(written)
         }
     };

@@ -1,6 +1,6 @@
 //! The cluster's table in the kernel's terms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use halod_cluster::{Cluster, ListenerInfo, NodeId, node_port};
 use halod_netlink::{Listener, Node, Table};
@@ -94,8 +94,9 @@ pub fn same_nodes(a: &Table, b: &Table) -> bool {
             (n.id, (n.name.clone(), addresses, own_ports(table, n)))
         };
         // A node without routes makes no difference.
-        let used = table.nodes.iter().filter(|n| table.routes.contains(&n.id));
-        used.map(node).collect()
+        let used: BTreeSet<u32> = table.routes.iter().copied().collect();
+        let nodes = table.nodes.iter().filter(|n| used.contains(&n.id));
+        nodes.map(node).collect()
     };
     a.routes == b.routes && plain(a) == plain(b)
 }

@@ -43,6 +43,8 @@ pub enum Input {
     Closed {
         /// The connection.
         conn: ConnId,
+        /// What the node said wrong, where that is why: it hears it after all that was sent before.
+        wrong: Option<String>,
         /// When.
         at: Instant,
     },

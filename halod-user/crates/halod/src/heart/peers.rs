@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use halod_cluster::{ConnId, NodeName};
 use halod_proto::FromHalod;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 
 use super::Heart;
@@ -37,11 +38,6 @@ impl Outbox {
             receiver,
             cut,
         )
-    }
-
-    /// For the session's own last words.
-    pub fn weak(&self) -> mpsc::WeakSender<FromHalod> {
-        self.queue.downgrade()
     }
 }
 
@@ -79,6 +75,21 @@ impl Peers {
         Some(self.peers.remove(&conn)?.name)
     }
 
+    /// Queues a message; a node whose queue is full is cut off.
+    fn deliver(&self, conn: ConnId, message: FromHalod) {
+        let Some(peer) = self.peers.get(&conn) else {
+            return;
+        };
+        if let Err(TrySendError::Full(_)) = peer.outbox.queue.try_send(message) {
+            tracing::warn!(
+                node = %peer.name, peer = %peer.address,
+                "does not read: {QUEUE} messages wait; its connection is cut"
+            );
+            // The session reports the end, as of any connection.
+            peer.outbox.cut.notify_one();
+        }
+    }
+
     pub fn get(&self, conn: ConnId) -> Option<&Peer> {
         self.peers.get(&conn)
     }
@@ -97,7 +108,7 @@ impl<K> Heart<K> {
     /// Sends, or, where the message tells of a table that the kernel has not taken, waits for that.
     pub(super) fn send(&mut self, conn: ConnId, message: FromHalod) {
         if self.in_kernel.trouble().is_none() || !of_table(&message) {
-            self.deliver(conn, message);
+            self.peers.deliver(conn, message);
         } else if self.peers.held.len() < HELD {
             self.peers.held.push((conn, message));
         } else {
@@ -108,21 +119,7 @@ impl<K> Heart<K> {
     /// The kernel has taken the table: what waited for that goes out.
     pub(super) fn send_held(&mut self) {
         for (conn, message) in std::mem::take(&mut self.peers.held) {
-            self.deliver(conn, message);
-        }
-    }
-
-    fn deliver(&mut self, conn: ConnId, message: FromHalod) {
-        let Some(peer) = self.peers.get(conn) else {
-            return;
-        };
-        if peer.outbox.queue.try_send(message).is_err() && !peer.outbox.queue.is_closed() {
-            tracing::warn!(
-                node = %peer.name, peer = %peer.address,
-                "does not read: {QUEUE} messages wait; its connection is cut"
-            );
-            // The session reports the end, as of any connection.
-            peer.outbox.cut.notify_one();
+            self.peers.deliver(conn, message);
         }
     }
 
@@ -130,7 +127,36 @@ impl<K> Heart<K> {
         if let Some(peer) = self.peers.get(conn) {
             tracing::info!(node = %peer.name, peer = %peer.address, reason, "connection closed");
         }
-        self.deliver(conn, FromHalod::Error { reason });
+        self.peers.deliver(conn, FromHalod::Error { reason });
         self.peers.remove(conn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_does_not_read_is_cut_off_and_never_waited_for() {
+        let (outbox, mut queued, cut) = Outbox::new();
+        let mut peers = Peers::default();
+        let name = "n1".parse().expect("a name");
+        let address = "192.0.2.11:40000".parse().expect("an address");
+        peers.add(ConnId(1), name, address, outbox);
+        for generation in 0..QUEUE as u64 {
+            peers.deliver(ConnId(1), FromHalod::Reserve { generation });
+        }
+        let soon = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, cut.notified()).await.is_err());
+
+        peers.deliver(ConnId(1), FromHalod::Reserve { generation: 99 });
+        tokio::time::timeout(soon, cut.notified())
+            .await
+            .expect("cut off");
+        assert_eq!(queued.len(), QUEUE);
+        assert_eq!(
+            queued.recv().await,
+            Some(FromHalod::Reserve { generation: 0 })
+        );
     }
 }

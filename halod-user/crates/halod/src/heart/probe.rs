@@ -11,15 +11,20 @@ use tokio::time::{Instant, timeout};
 
 use super::Input;
 
+/// What to find out, as `halod_cluster::Action::Probe` has it.
+pub(super) struct Probe {
+    pub(super) node: NodeId,
+    pub(super) address: SocketAddr,
+    pub(super) delay_ms: u32,
+    pub(super) timeout_ms: u32,
+}
+
 /// Connects in the background, and reports to the heart.
-pub(super) fn start(
-    inputs: mpsc::WeakSender<Input>,
-    node: NodeId,
-    address: SocketAddr,
-    timeout_ms: u32,
-) {
+pub(super) fn start(inputs: mpsc::WeakSender<Input>, probe: Probe) {
+    let Probe { node, address, .. } = probe;
     tokio::spawn(async move {
-        let limit = Duration::from_millis(timeout_ms.into());
+        tokio::time::sleep(Duration::from_millis(probe.delay_ms.into())).await;
+        let limit = Duration::from_millis(probe.timeout_ms.into());
         let reachable = match timeout(limit, TcpStream::connect(address)).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {

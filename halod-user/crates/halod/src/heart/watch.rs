@@ -83,13 +83,15 @@ impl<K> Heart<K> {
 
     /// Logs and publishes what the cluster tells.
     pub(super) fn notice(&self, notice: &Notice) {
+        // Nodes' own words are in it: they shall not forge lines of the log.
+        let text = notice.to_string().replace(char::is_control, "\u{fffd}");
         match notice {
             // The commit has a line of its own.
-            Notice::RoutesMoved { .. } => tracing::debug!("{notice}"),
+            Notice::RoutesMoved { .. } => tracing::debug!("{text}"),
             Notice::NodeLost { .. } | Notice::SlotVacant { .. } | Notice::TickLate { .. } => {
-                tracing::warn!("{notice}");
+                tracing::warn!("{text}");
             }
-            _ => tracing::info!("{notice}"),
+            _ => tracing::info!("{text}"),
         }
         let mut details = match serde_json::to_value(notice) {
             Ok(Value::Object(details)) => details,
@@ -101,7 +103,7 @@ impl<K> Heart<K> {
         };
         // The event has its own, and it is the same.
         details.remove("generation");
-        self.publish(&kind, notice.to_string(), None, details);
+        self.publish(&kind, text, None, details);
     }
 
     /// What a change moves, in words: `1-8 from n1 to n2; 9 from none to n2`.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use halod_cluster::{NodeId, NodeState, Saved, SavedNode};
+use halod_routes::RouteSet;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{Record, Store, StoreError};
@@ -29,7 +30,7 @@ pub struct Sqlite {
 #[derive(Debug, PartialEq)]
 struct Written {
     node: SavedNode,
-    routes: String,
+    routes: RouteSet,
     turn: i64,
 }
 
@@ -252,11 +253,7 @@ impl Sqlite {
                 last
             });
             floor = turn;
-            let routes = record
-                .holds
-                .get(&node.id)
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let routes = record.holds.get(&node.id).cloned().unwrap_or_default();
             rows.insert(
                 node.id,
                 Written {
@@ -281,7 +278,7 @@ fn insert(tx: &Transaction<'_>, written: &Written) -> rusqlite::Result<()> {
         node.name.as_str(),
         node.state.to_string(),
         node.slot,
-        routes,
+        routes.to_string(),
         node.parked,
         node.token,
         turn

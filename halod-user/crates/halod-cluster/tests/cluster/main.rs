@@ -1,0 +1,13 @@
+//! The cluster, driven by a simulated caller and simulated nodes. Whatever a test does, every
+//! single event goes through the checks of `oracle`.
+
+mod admission;
+mod connections;
+mod loss;
+mod operator;
+mod oracle;
+mod random;
+mod restart;
+mod sim;
+#[path = "../../../halod-routes/tests/twin/mod.rs"]
+mod twin;

@@ -1,0 +1,248 @@
+//! Anything in any order. What must hold is in `oracle`.
+
+use halod_cluster::{Command, ConnId, Event, NodeId};
+use halod_proto::ToHalod;
+use proptest::prelude::*;
+
+use crate::sim::{Sim, config, name};
+
+const NODES: u32 = 7;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A new connection, with the node's token, none, or a wrong one.
+    Hello {
+        node: String,
+        token: Token,
+        healthy: bool,
+        address: Option<u8>,
+    },
+    /// What a node says on its connection, if it has one.
+    Say {
+        node: String,
+        said: Said,
+    },
+    /// The same on a connection that is gone.
+    SayLate {
+        conn: usize,
+        said: Said,
+    },
+    Close {
+        node: String,
+    },
+    CloseLate {
+        conn: usize,
+    },
+    /// The answer to some probe, or to none.
+    Probe {
+        index: usize,
+        reachable: bool,
+    },
+    ProbeUnasked {
+        node: u32,
+        reachable: bool,
+    },
+    /// Time passes, all but the muted beat, ticks come in time.
+    Pass {
+        ms: u64,
+        muted: u8,
+    },
+    /// Time passes and nothing comes in; then a tick.
+    StandStill {
+        ms: u64,
+    },
+    Operator(Command),
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    Right,
+    None,
+    Wrong,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Beat,
+    BeatAgain,
+    Healthy,
+    Unhealthy,
+    Drained,
+    Leaving,
+    Hello,
+}
+
+fn node() -> impl Strategy<Value = String> {
+    (1..=NODES).prop_map(|number| format!("n{number}"))
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![
+        2 => Just(Said::Beat),
+        1 => Just(Said::BeatAgain),
+        3 => Just(Said::Healthy),
+        3 => Just(Said::Unhealthy),
+        1 => Just(Said::Drained),
+        1 => Just(Said::Leaving),
+        1 => Just(Said::Hello),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    (node(), 0..3).prop_map(|(node, kind)| match kind {
+        0 => Command::Activate(name(&node)),
+        1 => Command::Reserve(name(&node)),
+        _ => Command::Remove(name(&node)),
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let token = prop_oneof![
+        6 => Just(Token::Right),
+        2 => Just(Token::None),
+        1 => Just(Token::Wrong),
+    ];
+    // Now and then another address, which may be that of another node.
+    let address = prop_oneof![8 => Just(None), 1 => (10..20u8).prop_map(Some)];
+    prop_oneof![
+        10 => (node(), token, prop::bool::weighted(0.85), address).prop_map(
+            |(node, token, healthy, address)| Step::Hello { node, token, healthy, address }
+        ),
+        6 => (node(), said()).prop_map(|(node, said)| Step::Say { node, said }),
+        1 => (any::<usize>(), said()).prop_map(|(conn, said)| Step::SayLate { conn, said }),
+        4 => node().prop_map(|node| Step::Close { node }),
+        1 => any::<usize>().prop_map(|conn| Step::CloseLate { conn }),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(index, reachable)| Step::Probe { index, reachable }),
+        1 => (0..=NODES + 1, any::<bool>()).prop_map(|(node, reachable)| Step::ProbeUnasked { node, reachable }),
+        4 => (1..400u64, any::<u8>(), any::<u8>()).prop_map(|(ms, a, b)| Step::Pass { ms, muted: a & b }),
+        1 => (1_000..6_000u64).prop_map(|ms| Step::StandStill { ms }),
+        2 => command().prop_map(Step::Operator),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn message(sim: &mut Sim, node: &str, said: Said) -> ToHalod {
+    let agent = sim.agent(node);
+    match said {
+        Said::Beat => agent.seq += 1,
+        Said::BeatAgain | Said::Healthy | Said::Unhealthy | Said::Drained => {}
+        Said::Leaving | Said::Hello => {}
+    }
+    match said {
+        Said::Beat | Said::BeatAgain => ToHalod::Heartbeat {
+            seq: agent.seq,
+            load: None,
+        },
+        Said::Healthy => ToHalod::Healthy,
+        Said::Unhealthy => ToHalod::Unhealthy {
+            reason: "refused".to_owned(),
+        },
+        Said::Drained => ToHalod::Drained {
+            routes: agent.held.iter().copied().collect(),
+        },
+        Said::Leaving => ToHalod::Leaving,
+        Said::Hello => ToHalod::Hello(sim.hello_of(node)),
+    }
+}
+
+fn take(sim: &mut Sim, step: Step) {
+    match step {
+        Step::Hello {
+            node,
+            token,
+            healthy,
+            address,
+        } => {
+            let mut hello = sim.hello_of(&node);
+            hello.healthy = healthy;
+            match token {
+                Token::Right => {}
+                Token::None => hello.resume = None,
+                Token::Wrong => hello.resume = Some("f".repeat(32)),
+            }
+            if let Some(address) = address {
+                hello.addresses = vec![[192, 0, 2, address].into()];
+            }
+            sim.hello(hello);
+        }
+        Step::Say { node, said } => {
+            if sim.agent(&node).conn.is_some() {
+                let message = message(sim, &node, said);
+                sim.say(&node, message);
+            }
+        }
+        Step::SayLate { conn, said } => {
+            let conn = gone(sim, conn);
+            let message = message(sim, "n1", said);
+            sim.handle(Event::Message { conn, message });
+        }
+        Step::Close { node } => {
+            if sim.agent(&node).conn.is_some() {
+                sim.close(&node);
+            }
+        }
+        Step::CloseLate { conn } => {
+            let conn = gone(sim, conn);
+            sim.handle(Event::Closed { conn });
+        }
+        Step::Probe { index, reachable } => {
+            if !sim.probes.is_empty() {
+                let node = sim.probes[index % sim.probes.len()];
+                sim.handle(Event::Probe { node, reachable });
+            }
+        }
+        Step::ProbeUnasked { node, reachable } => {
+            sim.handle(Event::Probe {
+                node: NodeId(node),
+                reachable,
+            });
+        }
+        Step::Pass { ms, muted } => {
+            let muted: Vec<String> = (1..=NODES)
+                .filter(|number| muted >> number & 1 == 1)
+                .map(|number| format!("n{number}"))
+                .collect();
+            let muted: Vec<&str> = muted.iter().map(String::as_str).collect();
+            sim.pass(ms, &muted);
+        }
+        Step::StandStill { ms } => {
+            sim.now += ms;
+            sim.tick();
+        }
+        Step::Operator(command) => {
+            let _ = sim.operator(command);
+        }
+        Step::Restart => sim.restart(),
+    }
+}
+
+/// A connection that is gone, or never was.
+fn gone(sim: &Sim, index: usize) -> ConnId {
+    let dead = &sim.dead;
+    dead.get(index % (dead.len() + 1))
+        .copied()
+        .unwrap_or(ConnId(u64::MAX))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn anything_in_any_order(
+        routes in 1..=24u32,
+        active_min in 1..=4u32,
+        reserve in 0..=2u32,
+        max_nodes in 3..=8u32,
+        rejoin_ms in prop_oneof![4 => Just(2_000), 1 => Just(0), 1 => Just(50)],
+        steps in prop::collection::vec(step(), 1..30),
+    ) {
+        let mut config = config(routes, active_min.min(routes), reserve);
+        config.max_nodes = max_nodes;
+        config.rejoin_ms = rejoin_ms;
+        let mut sim = Sim::new(config);
+        for step in steps {
+            take(&mut sim, step);
+        }
+    }
+}

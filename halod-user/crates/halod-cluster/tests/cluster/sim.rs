@@ -1,0 +1,403 @@
+//! A caller that carries out actions, and nodes that believe what they are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use halod_cluster::{
+    Action, Cluster, Command, Config, ConnId, Event, Hello, ListenerInfo, NodeId, NodeName, Notice,
+    Protocol, RouteSet, Time,
+};
+use halod_proto::{FromHalod, ToHalod, VERSION};
+
+use crate::oracle::{self, View};
+
+pub fn config(routes: u32, active_min: u32, reserve: u32) -> Config {
+    let listener = |name: &str, address: &str, port| ListenerInfo {
+        name: name.to_owned(),
+        address: address.parse().expect("an address"),
+        protocol: Protocol::Tcp,
+        port,
+        node_port: None,
+    };
+    Config {
+        cluster: "push".to_owned(),
+        routes,
+        active_min,
+        reserve,
+        heartbeat_ms: 100,
+        heartbeat_misses: 3,
+        rejoin_ms: 2_000,
+        restart_grace_ms: 5_000,
+        max_nodes: 16,
+        listeners: vec![
+            listener("browsers", "198.51.100.1", 8_000),
+            listener("browsers", "2001:db8:1::1", 8_000),
+            listener("apps", "198.51.100.1", 9_000),
+        ],
+    }
+}
+
+pub fn name(text: &str) -> NodeName {
+    text.parse().expect("a name")
+}
+
+/// What a node knows.
+#[derive(Clone, Debug, Default)]
+pub struct Agent {
+    pub conn: Option<ConnId>,
+    pub token: Option<String>,
+    pub held: BTreeSet<u32>,
+    pub seq: u64,
+    /// Was away when HaloD restarted. What a node was told last does not survive that, so until it
+    /// is told all anew it may hear of the loss of routes that it did not know of.
+    pub out_of_touch: bool,
+}
+
+/// When the cluster must take a node for lost, as the rules say.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    pub at: u64,
+    pub excused: bool,
+}
+
+pub struct Sim {
+    pub cluster: Cluster,
+    pub now: u64,
+    pub agents: BTreeMap<String, Agent>,
+    /// Connections that were closed, by either side.
+    pub dead: Vec<ConnId>,
+    /// Probes not answered yet.
+    pub probes: Vec<NodeId>,
+    /// Whether the event under way answers a probe that was asked for.
+    pub asked: bool,
+    pub due: BTreeMap<NodeId, Due>,
+    /// The table as the kernel has it: made of commits alone.
+    pub table: Vec<Option<NodeId>>,
+    pub generation: u64,
+    /// Hellos without an answer: whose, and whether with the right token.
+    hellos: BTreeMap<ConnId, (String, bool)>,
+    conns: u64,
+    tokens: u64,
+}
+
+impl Sim {
+    pub fn new(config: Config) -> Sim {
+        let cluster = Cluster::new(config).expect("a good configuration");
+        Sim {
+            table: vec![None; cluster.routes() as usize],
+            cluster,
+            now: 1_000,
+            agents: BTreeMap::new(),
+            dead: Vec::new(),
+            probes: Vec::new(),
+            asked: false,
+            due: BTreeMap::new(),
+            generation: 0,
+            hellos: BTreeMap::new(),
+            conns: 0,
+            tokens: 0,
+        }
+    }
+
+    /// One event, carried out and checked.
+    pub fn handle(&mut self, event: Event) -> Vec<Action> {
+        let before = View::of(self);
+        self.asked = false;
+        if let Event::Probe { node, .. } = event
+            && let Some(index) = self.probes.iter().position(|id| *id == node)
+        {
+            self.probes.remove(index);
+            self.asked = true;
+        }
+        let actions = self.cluster.handle(Time(self.now), event.clone());
+        for action in &actions {
+            self.carry_out(action);
+        }
+        oracle::check(self, &before, &event, &actions);
+        let cluster = &self.cluster;
+        self.probes.retain(|id| cluster.node(*id).is_some());
+        actions
+    }
+
+    fn carry_out(&mut self, action: &Action) {
+        match action {
+            Action::Commit(change) => {
+                self.generation += 1;
+                assert_eq!(change.generation, self.generation, "rises by exactly one");
+                assert!(!change.cause.is_empty());
+                let mut last = 0;
+                for moved in &change.moves {
+                    assert!(moved.route > last, "each route at most once, in order");
+                    last = moved.route;
+                    let entry = &mut self.table[moved.route as usize - 1];
+                    assert_ne!(moved.from, moved.to);
+                    assert_eq!(*entry, moved.from);
+                    *entry = moved.to;
+                }
+            }
+            Action::Send { conn, message } => self.deliver(*conn, message),
+            Action::Close { conn, reason } => {
+                assert!(!reason.is_empty());
+                self.hang_up(*conn);
+            }
+            Action::Probe { node, .. } => self.probes.push(*node),
+            Action::Notice(notice) => assert!(!notice.to_string().is_empty()),
+            Action::Save | Action::Reply { .. } => {}
+        }
+    }
+
+    fn deliver(&mut self, conn: ConnId, message: &FromHalod) {
+        if let FromHalod::Welcome(welcome) = message {
+            let (name, known) = self.hellos.remove(&conn).expect("an answer to a hello");
+            let agent = self.agents.entry(name).or_default();
+            assert_eq!(agent.conn, None, "the former connection was closed before");
+            agent.conn = Some(conn);
+            agent.token = Some(welcome.resume.clone());
+            agent.seq = 0;
+            if !known {
+                agent.held.clear();
+            }
+            return;
+        }
+        let agent = self
+            .agents
+            .values_mut()
+            .find(|agent| agent.conn == Some(conn));
+        let agent = agent.expect("messages go to open connections");
+        match message {
+            FromHalod::Assign {
+                generation, routes, ..
+            } => {
+                assert_eq!(*generation, self.generation);
+                agent.held = routes.iter().collect();
+                agent.out_of_touch = false;
+            }
+            FromHalod::RouteMoved { generation, moves } => {
+                assert_eq!(*generation, self.generation);
+                for moved in moves {
+                    let to = self.cluster.node_named(&moved.to).expect("a known node").id;
+                    for route in moved.routes.iter() {
+                        let had = agent.held.remove(&route) || agent.out_of_touch;
+                        assert!(had, "a node loses only what it has");
+                        assert_eq!(self.table[route as usize - 1], Some(to));
+                    }
+                }
+            }
+            FromHalod::Reserve { generation } => {
+                assert_eq!(*generation, self.generation);
+                agent.held.clear();
+                agent.out_of_touch = false;
+            }
+            other => panic!("nobody sends {other:?} here"),
+        }
+    }
+
+    fn hang_up(&mut self, conn: ConnId) {
+        assert!(!self.dead.contains(&conn), "closed twice");
+        self.dead.push(conn);
+        self.hellos.remove(&conn);
+        for agent in self
+            .agents
+            .values_mut()
+            .filter(|agent| agent.conn == Some(conn))
+        {
+            agent.conn = None;
+        }
+    }
+
+    pub fn agent(&mut self, name: &str) -> &mut Agent {
+        self.agents.entry(name.to_owned()).or_default()
+    }
+
+    /// A well-formed hello; addresses differ by name.
+    pub fn hello_of(&mut self, node: &str) -> Hello {
+        let number: u32 = node
+            .trim_matches(|c: char| !c.is_ascii_digit())
+            .parse()
+            .expect("n<number>");
+        let address = format!("192.0.2.{}", 10 + number)
+            .parse()
+            .expect("an address");
+        Hello {
+            version: VERSION,
+            name: name(node),
+            addresses: vec![address],
+            ports: BTreeMap::new(),
+            resume: self.agent(node).token.clone(),
+            agent: None,
+            healthy: true,
+        }
+    }
+
+    /// Says hello on a new connection.
+    pub fn hello(&mut self, hello: Hello) -> Vec<Action> {
+        self.conns += 1;
+        self.tokens += 1;
+        let conn = ConnId(self.conns);
+        let node = hello.name.to_string();
+        let token = self.agent(&node).token.clone();
+        let known = token.is_some() && hello.resume == token;
+        self.hellos.insert(conn, (node, known));
+        let token = format!("{:032x}", self.tokens);
+        self.handle(Event::Hello { conn, hello, token })
+    }
+
+    pub fn join(&mut self, node: &str) -> Vec<Action> {
+        let hello = self.hello_of(node);
+        self.hello(hello)
+    }
+
+    pub fn join_all(&mut self, nodes: &[&str]) {
+        for node in nodes {
+            self.join(node);
+        }
+    }
+
+    pub fn say(&mut self, node: &str, message: ToHalod) -> Vec<Action> {
+        let conn = self.agent(node).conn.expect("a connected node");
+        self.handle(Event::Message { conn, message })
+    }
+
+    pub fn unhealthy(&mut self, node: &str) -> Vec<Action> {
+        let reason = "refused".to_owned();
+        self.say(node, ToHalod::Unhealthy { reason })
+    }
+
+    pub fn beat(&mut self, node: &str) -> Vec<Action> {
+        let agent = self.agent(node);
+        agent.seq += 1;
+        let seq = agent.seq;
+        self.say(node, ToHalod::Heartbeat { seq, load: None })
+    }
+
+    /// Every connected node but the muted ones beats.
+    pub fn beat_all(&mut self, muted: &[&str]) {
+        let connected = self.agents.iter().filter(|(_, agent)| agent.conn.is_some());
+        let names: Vec<String> = connected.map(|(name, _)| name.clone()).collect();
+        for name in names.iter().filter(|name| !muted.contains(&name.as_str())) {
+            self.beat(name);
+        }
+    }
+
+    /// The node's side closes.
+    pub fn close(&mut self, node: &str) -> Vec<Action> {
+        let conn = self.agent(node).conn.expect("a connected node");
+        self.hang_up(conn);
+        self.handle(Event::Closed { conn })
+    }
+
+    /// Closes, and does not come back in time.
+    pub fn lose(&mut self, node: &str) -> Vec<Action> {
+        self.close(node);
+        let rejoin_ms = self.cluster.config().rejoin_ms.into();
+        self.pass(rejoin_ms, &[])
+    }
+
+    pub fn answer_probe(&mut self, reachable: bool) -> Vec<Action> {
+        let node = self.probes[0];
+        self.handle(Event::Probe { node, reachable })
+    }
+
+    /// Time passes, ticks come in time, and the nodes that are not muted beat.
+    pub fn pass(&mut self, ms: u64, muted: &[&str]) -> Vec<Action> {
+        let end = self.now + ms;
+        let mut actions = Vec::new();
+        while self.now < end {
+            self.now = end.min(self.now + 50);
+            self.beat_all(muted);
+            actions.extend(self.tick());
+        }
+        actions
+    }
+
+    pub fn tick(&mut self) -> Vec<Action> {
+        self.handle(Event::Tick)
+    }
+
+    pub fn operator(&mut self, command: Command) -> (Result<String, String>, Vec<Action>) {
+        let actions = self.handle(Event::Operator {
+            request: 7,
+            command,
+        });
+        let result = actions.iter().find_map(|action| match action {
+            Action::Reply { request: 7, result } => Some(result.clone()),
+            _ => None,
+        });
+        (result.expect("a reply"), actions)
+    }
+
+    /// HaloD stops without a word and starts again.
+    pub fn restart(&mut self) {
+        let json = serde_json::to_string(&self.cluster.saved()).expect("saved as JSON");
+        let saved = serde_json::from_str(&json).expect("its own JSON");
+        let config = self.cluster.config().clone();
+        let grace_ms = u64::from(config.restart_grace_ms);
+        let restored = Cluster::restore(config, saved, Time(self.now)).expect("its own saved");
+        assert_eq!(restored.saved(), self.cluster.saved());
+        let former = std::mem::replace(&mut self.cluster, restored);
+        assert_eq!(self.cluster.assignment(), former.assignment());
+        for agent in self.agents.values_mut() {
+            agent.out_of_touch |= agent.conn.is_none();
+            self.dead.extend(agent.conn.take());
+        }
+        self.probes.clear();
+        let at = self.now + grace_ms;
+        for due in self.due.values_mut() {
+            *due = Due { at, excused: false };
+        }
+        oracle::check_standing(self);
+    }
+
+    /// The names of the nodes by slot.
+    pub fn slots(&self) -> Vec<String> {
+        (1..=self.cluster.assignment().slots())
+            .map(|slot| match self.cluster.slot_node(slot) {
+                Some(id) => self
+                    .cluster
+                    .node(id)
+                    .expect("a known node")
+                    .name
+                    .to_string(),
+                None => "-".to_owned(),
+            })
+            .collect()
+    }
+
+    /// The routes that the kernel sends to a node.
+    pub fn routes(&self, node: &str) -> String {
+        let id = self
+            .cluster
+            .node_named(&name(node))
+            .expect("a known node")
+            .id;
+        let routes = (1..)
+            .zip(&self.table)
+            .filter(|(_, node)| **node == Some(id));
+        routes
+            .map(|(route, _)| route)
+            .collect::<RouteSet>()
+            .to_string()
+    }
+}
+
+/// How many routes the actions' commit moves, if there is one.
+pub fn moved(actions: &[Action]) -> Option<usize> {
+    actions.iter().find_map(|action| match action {
+        Action::Commit(change) => Some(change.moves.len()),
+        _ => None,
+    })
+}
+
+pub fn close_reason(actions: &[Action]) -> Option<&str> {
+    actions.iter().find_map(|action| match action {
+        Action::Close { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    })
+}
+
+pub fn notices<'a>(actions: &'a [Action]) -> Vec<&'a Notice> {
+    let notice = |action: &'a Action| match action {
+        Action::Notice(notice) => Some(notice),
+        _ => None,
+    };
+    actions.iter().filter_map(notice).collect()
+}

@@ -1,0 +1,190 @@
+//! What is begun with, over every state that store and kernel can be found in.
+
+use halod::adopt::{AdoptError, Start, start};
+use halod::table::{same_nodes, table};
+use halod_cluster::{Cluster, Config, ListenerInfo, NodeId, NodeState, Saved, SavedNode, Time};
+use halod_netlink::Table;
+use halod_proto::Protocol;
+use proptest::prelude::*;
+
+fn config(routes: u32) -> Config {
+    Config {
+        cluster: "push".into(),
+        routes,
+        active_min: 1,
+        reserve: 0,
+        heartbeat_ms: 100,
+        heartbeat_misses: 3,
+        rejoin_ms: 2000,
+        restart_grace_ms: 5000,
+        max_nodes: 4096,
+        listeners: vec![ListenerInfo {
+            name: "browsers".into(),
+            address: [198, 51, 100, 1].into(),
+            protocol: Protocol::Tcp,
+            port: 8000,
+            node_port: None,
+        }],
+    }
+}
+
+/// A state in which the node `order[i]` fills slot i + 1.
+fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
+    let node = |(slot, &id): (u32, &u32)| SavedNode {
+        id: NodeId(id),
+        name: format!("n{id}").parse().expect("a name"),
+        addresses: vec![[192, 0, 2, 1 + (id % 250) as u8].into()],
+        ports: if id % 2 == 0 {
+            [("browsers".to_owned(), 8100)].into()
+        } else {
+            [].into()
+        },
+        state: NodeState::Active,
+        slot: Some(slot),
+        parked: false,
+        token: format!("{id:032x}"),
+    };
+    let nodes = (1..).zip(order).map(node).collect();
+    Saved {
+        generation,
+        routes,
+        slots: order.len() as u32,
+        nodes,
+    }
+}
+
+fn kernel_of(saved: &Saved) -> Table {
+    let cluster =
+        Cluster::restore(config(saved.routes), saved.clone(), Time(0)).expect("a cluster");
+    table(&cluster)
+}
+
+fn begin(store: Option<&Saved>, kernel: &Table) -> Start {
+    start(&config(24), store.cloned(), kernel, false, Time(0)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn nothing_anywhere_begins_closed() {
+    let start = begin(None, &Table::default());
+    assert!(start.commit);
+    let table = table(&start.cluster);
+    assert_eq!((table.generation, table.routes), (1, vec![0; 24]));
+}
+
+#[test]
+fn the_same_is_adopted_and_the_older_replaced() {
+    let old = saved(24, 7, &[1, 2]);
+    let new = saved(24, 8, &[1, 2, 3]);
+    let kernel = kernel_of(&old);
+    let same = begin(Some(&old), &kernel);
+    assert!(!same.commit, "{}", same.story);
+    assert_eq!(same.cluster.saved(), old);
+
+    let ahead = begin(Some(&new), &kernel);
+    assert!(ahead.commit);
+    assert_eq!(ahead.cluster.saved(), new);
+
+    let behind = begin(Some(&old), &kernel_of(&new));
+    assert!(!behind.commit, "users follow the kernel's table");
+    let taken = behind.cluster.saved();
+    assert_eq!((taken.generation, taken.slots), (8, 3));
+    assert_eq!(
+        taken.nodes[0].token, old.nodes[0].token,
+        "what the store knows beside it is kept"
+    );
+    assert_eq!(taken.nodes[2].token, "");
+}
+
+#[test]
+fn the_same_generation_with_another_table_follows_the_kernel() {
+    let ours = saved(24, 7, &[1, 2, 4]);
+    let theirs = kernel_of(&saved(24, 7, &[2, 1]));
+    let start = begin(Some(&ours), &theirs);
+    assert!(!start.commit);
+    let ours = table(&start.cluster);
+    assert!(same_nodes(&ours, &theirs));
+    let n4 = start.cluster.node(NodeId(4)).expect("kept").state;
+    assert_eq!(
+        n4,
+        NodeState::Lost,
+        "it was active in the store, and the kernel has it not"
+    );
+}
+
+#[test]
+fn an_empty_kernel_gets_the_store_at_a_generation_that_it_takes() {
+    let ours = saved(24, 7, &[1, 2]);
+    for (found, right) in [(0, 7), (6, 7), (7, 8), (20, 21)] {
+        let flushed = Table {
+            generation: found,
+            ..Table::default()
+        };
+        let start = begin(Some(&ours), &flushed);
+        assert!(start.commit);
+        assert_eq!(start.cluster.generation(), right);
+    }
+}
+
+#[test]
+fn damaged_and_foreign_things_are_errors_or_replaced() {
+    let mut damaged = saved(24, 7, &[1, 2]);
+    damaged.nodes[1].slot = Some(1);
+    let error = start(
+        &config(24),
+        Some(damaged),
+        &Table::default(),
+        false,
+        Time(0),
+    );
+    let error = error.expect_err("damaged");
+    assert!(matches!(error, AdoptError::Damaged(_)));
+    assert!(error.to_string().contains("--reset-table"), "{error}");
+
+    // Somebody's own table: names that no node of ours can have, a route to a missing node.
+    let mut foreign = kernel_of(&saved(24, 3, &[1, 2]));
+    foreign.nodes[0].name = "Web Server".into();
+    foreign.routes[23] = 99;
+    let start = begin(None, &foreign);
+    assert!(start.commit);
+    assert_eq!(start.cluster.generation(), 4);
+    let ours = table(&start.cluster);
+    assert_eq!(ours.nodes[0].name, "kernel-1");
+    assert_eq!(ours.routes[..23], foreign.routes[..23]);
+    assert_eq!(ours.routes[23], 2);
+}
+
+proptest! {
+    /// However nodes came to fill the slots, the kernel's table alone shows it.
+    #[test]
+    fn slots_are_found_from_the_routes(
+        routes in 1u32..400,
+        order in Just((1u32..=40).collect::<Vec<_>>()).prop_shuffle(),
+        slots in 0usize..40,
+    ) {
+        let order = &order[..slots.min(routes as usize)];
+        let before = saved(routes, 5, order);
+        let kernel = kernel_of(&before);
+        let start = start(&config(routes), None, &kernel, false, Time(0))?;
+        prop_assert!(!start.commit, "{}", start.story);
+        prop_assert_eq!(&table(&start.cluster), &kernel);
+        for node in &before.nodes {
+            let taken = start.cluster.node(node.id).map(|n| n.slot);
+            prop_assert_eq!(taken, Some(node.slot));
+        }
+    }
+
+    /// Any table whatever becomes a right one, and routes whose node can be kept are.
+    #[test]
+    fn any_table_is_taken_up(found in proptest::collection::vec(0u32..6, 24)) {
+        let mut kernel = kernel_of(&saved(24, 5, &[1, 2, 3, 4]));
+        kernel.routes = found;
+        let start = start(&config(24), None, &kernel, false, Time(0))?;
+        let ours = table(&start.cluster);
+        prop_assert!(start.commit || same_nodes(&ours, &kernel));
+        prop_assert!(!start.commit || ours.generation == 6);
+        let used = kernel.routes.iter().any(|id| (1..=4).contains(id));
+        prop_assert_eq!(ours.routes.iter().all(|id| *id != 0), used);
+        let kept = ours.routes.iter().zip(&kernel.routes).filter(|(a, b)| a == b && **a != 0).count();
+        prop_assert!(kept > 0 || !used);
+    }
+}

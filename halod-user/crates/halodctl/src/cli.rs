@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use halod_control::DEFAULT_SOCKET;
+use halod_routes::{MAX_ROUTES, MAX_SLOTS};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or failed in another way; the message says why
+  2  the command line is wrong
+  3  the daemon cannot be reached, or does not answer
+  4  the kernel module is not there
+  5  not permitted
+
+With --json, results go to the standard output as one JSON document (watch: one
+a line), and a failure to the standard error as {\"error\": TEXT, \"exit\": CODE}.";
+
+/// Look at HaloD and steer it.
+#[derive(Debug, Parser)]
+#[command(name = "halodctl", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    /// Path of the daemon's control socket.
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+
+    /// How long to wait for the daemon's answer.
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s",
+          value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// When to colour. `auto`: on a terminal, where NO_COLOR is not set.
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the daemon and its cluster at a glance.
+    Status,
+    /// Show which node holds which routes.
+    Routes {
+        /// Whether to draw the map, 24 routes a line. `auto`: for up to 960 routes.
+        #[arg(long, value_name = "WHEN", default_value = "auto")]
+        map: When,
+    },
+    /// Show every node known.
+    Nodes,
+    /// Show the listeners.
+    Listeners,
+    /// Show which routes would move with another number of nodes; nothing is moved.
+    Plan(Plan),
+    /// Show what happens, until interrupted.
+    Watch,
+    /// Change what a node does.
+    #[command(subcommand)]
+    Node(Node),
+    /// Talk to the kernel module directly, past the daemon.
+    #[command(subcommand)]
+    Kernel(Kernel),
+    /// Print a script that completes halodctl's command line in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// When something that can be left out is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// Where it is of use.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Without --routes and --nodes, the daemon is asked for those of the present.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Number of routes.
+    #[arg(long, value_name = "N", requires = "nodes",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ROUTES)))]
+    pub routes: Option<u32>,
+
+    /// Number of active nodes to begin with.
+    #[arg(long, value_name = "M", requires = "routes",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_SLOTS)))]
+    pub nodes: Option<u32>,
+
+    /// Number of active nodes to end with [default: one more].
+    #[arg(long, value_name = "K",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_SLOTS)))]
+    pub to: Option<u32>,
+}
+
+/// What a node shall do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Node {
+    /// Put a reserve node to work in a new slot.
+    Activate {
+        /// The node's name.
+        name: String,
+    },
+    /// Take an active node out of work and keep it in reserve.
+    Reserve {
+        /// The node's name.
+        name: String,
+    },
+    /// Forget a node: its routes go elsewhere, its connection is closed.
+    Remove {
+        /// The node's name.
+        name: String,
+    },
+}
+
+/// What the kernel module can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Kernel {
+    /// Show the table that packets are forwarded by.
+    Show,
+    /// Show how many packets left by each exit.
+    Counters,
+    /// Empty the table. Every connection through it breaks; a running daemon puts it back.
+    Flush {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+
+        /// Only where this generation is in force.
+        #[arg(long, value_name = "GENERATION")]
+        expected: Option<u64>,
+    },
+}

@@ -1,0 +1,304 @@
+//! Commands that ask the daemon, against a socket that speaks its API.
+
+mod common;
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use common::{Daemon, Script, code, json, stderr, stdout};
+use halod_control::{
+    Answer, Event, KernelReport, KernelState, ListenerReport, NodeReport, Request, RouteReport,
+    RouteRun, StatusReport,
+};
+use halod_proto::{Load, NodeState};
+use serde::Serialize;
+
+fn ok<T: Serialize>(report: T) -> Option<Vec<String>> {
+    Some(vec![
+        serde_json::to_string(&Answer::Ok(report)).expect("JSON"),
+    ])
+}
+
+fn refusal(text: &str) -> Option<Vec<String>> {
+    Some(vec![
+        serde_json::to_string(&Answer::<()>::Error(text.into())).expect("JSON"),
+    ])
+}
+
+fn status() -> StatusReport {
+    StatusReport {
+        cluster: "push".into(),
+        version: "0.1.0".into(),
+        generation: 7,
+        kernel: KernelReport {
+            state: KernelState::OutOfStep,
+            generation: 6,
+            version: "0.1.0".into(),
+            reason: Some("another hand \u{1b}[2J".into()),
+        },
+        routes: 24,
+        routes_without_node: 8,
+        slots: 3,
+        active: 2,
+        reserve: 1,
+        draining: 0,
+        lost: 1,
+        uptime_ms: 61_500,
+        connections: 3,
+        handshakes: 0,
+        pid: 42,
+        store: "/var/lib/halod/halod.db".into(),
+        store_error: None,
+    }
+}
+
+fn run(slot: u32, node: Option<&str>, routes: &str) -> RouteRun {
+    RouteRun {
+        routes: routes.parse().expect("routes"),
+        node: node.map(str::to_owned),
+        slot: Some(slot),
+    }
+}
+
+fn routes() -> RouteReport {
+    RouteReport {
+        generation: 7,
+        routes: 24,
+        runs: vec![
+            run(1, Some("n1"), "1-8"),
+            run(2, None, "13-20"),
+            run(3, Some("n3"), "9-12,21-24"),
+        ],
+    }
+}
+
+fn node() -> NodeReport {
+    NodeReport {
+        name: "n1".into(),
+        id: 1,
+        state: NodeState::Active,
+        slot: Some(1),
+        addresses: vec![IpAddr::from([192, 0, 2, 11])],
+        routes: "1-8".parse().expect("routes"),
+        connected: false,
+        healthy: true,
+        since_ms: 3_000,
+        load: Some(Load {
+            connections: 12,
+            value: None,
+        }),
+        peer: None,
+    }
+}
+
+#[test]
+fn status_says_what_is_wrong_and_harms_no_terminal() {
+    let daemon = Daemon::start(Script::from([("status", ok(status()))]));
+    let output = daemon.ctl(&["status"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("Routes        24 in 3 slots, 8 WITHOUT NODE\n"),
+        "{text}"
+    );
+    assert!(text.contains("OUT OF STEP, generation 6, module 0.1.0: another hand \\u{1b}[2J\n"));
+    assert!(text.contains("up 1m 1s"), "{text}");
+    assert!(!text.contains('\u{1b}'));
+
+    let output = daemon.ctl(&["status", "--json"]);
+    assert_eq!(json(&output), serde_json::to_value(status()).expect("JSON"));
+}
+
+const ROUTES: &str = "\
+Generation 7, 24 routes
+
+ 1 111111113333........3333 24
+
+MAP  SLOT  NODE  COUNT  ROUTES
+1    1     n1    8      1-8
+.    2     -     8      13-20
+3    3     n3    8      9-12,21-24
+";
+
+#[test]
+fn routes_are_drawn_and_listed() {
+    let daemon = Daemon::start(Script::from([("routes", ok(routes()))]));
+    assert_eq!(stdout(&daemon.ctl(&["routes"])), ROUTES);
+    assert_eq!(stdout(&daemon.ctl(&["routes", "--color", "never"])), ROUTES);
+    let coloured = stdout(&daemon.ctl(&["routes", "--color", "always"]));
+    assert!(
+        coloured.contains("\u{1b}[30m\u{1b}[48;5;114m11111111\u{1b}[0m"),
+        "{coloured:?}"
+    );
+    let plain = stdout(&daemon.ctl(&["routes", "--map", "never"]));
+    assert!(!plain.contains("11111111"), "{plain}");
+    let output = daemon.ctl(&["--json", "routes"]);
+    assert_eq!(json(&output), serde_json::to_value(routes()).expect("JSON"));
+}
+
+#[test]
+fn nodes_and_listeners() {
+    let listener = ListenerReport {
+        name: "browsers".into(),
+        address: "2001:db8:1::1".parse().expect("address"),
+        protocol: "tcp".into(),
+        port: 8000,
+        last_port: 8023,
+        node_port: 9000,
+    };
+    let script = Script::from([("nodes", ok([node()])), ("listeners", ok([listener]))]);
+    let daemon = Daemon::start(script);
+    let text = stdout(&daemon.ctl(&["nodes"]));
+    let row: Vec<&str> = text
+        .lines()
+        .nth(1)
+        .expect("a row")
+        .split("  ")
+        .map(str::trim)
+        .collect();
+    let row: Vec<&str> = row.into_iter().filter(|cell| !cell.is_empty()).collect();
+    let note = "not connected, 12 connections";
+    assert_eq!(
+        row,
+        [
+            "n1",
+            "1",
+            "active",
+            "3s",
+            "1",
+            "8",
+            "1-8",
+            "192.0.2.11",
+            note
+        ]
+    );
+    assert_eq!(
+        json(&daemon.ctl(&["nodes", "--json"]))[0]["state"],
+        "active"
+    );
+
+    let text = stdout(&daemon.ctl(&["listeners"]));
+    assert!(
+        text.contains("browsers  2001:db8:1::1  tcp       8000-8023  9000-9023\n"),
+        "{text}"
+    );
+    assert_eq!(
+        json(&daemon.ctl(&["listeners", "--json"]))[0]["node_port"],
+        9000
+    );
+}
+
+#[test]
+fn operators_commands_and_refusals() {
+    let script = Script::from([
+        ("node_activate", ok("n2 is active in slot 3")),
+        ("node_reserve", refusal("it would leave no active node")),
+        ("node_remove", ok("n2 is forgotten")),
+    ]);
+    let daemon = Daemon::start(script);
+    let output = daemon.ctl(&["node", "activate", "n2"]);
+    assert_eq!(
+        (code(&output), stdout(&output)),
+        (0, "n2 is active in slot 3\n".into())
+    );
+    let output = daemon.ctl(&["node", "remove", "n2", "--json"]);
+    assert_eq!(json(&output)["done"], "n2 is forgotten");
+    let output = daemon.ctl(&["node", "reserve", "n1"]);
+    assert_eq!(code(&output), 1);
+    assert_eq!(stderr(&output), "halodctl: it would leave no active node\n");
+
+    let name = |name: &str| name.to_owned();
+    let asked = daemon.requests.lock().expect("no panic").clone();
+    let expected = [
+        Request::NodeActivate { name: name("n2") },
+        Request::NodeRemove { name: name("n2") },
+        Request::NodeReserve { name: name("n1") },
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[test]
+fn a_plan_starts_from_the_present() {
+    let daemon = Daemon::start(Script::from([("routes", ok(routes()))]));
+    let output = daemon.ctl(&["plan", "--to", "2"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.starts_with("24 routes, from 3 to 2 slots: 8 in another slot"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n1     n1        12     1-12\n2     -         12     13-24\n"),
+        "{text}"
+    );
+
+    // Not the algorithm's table: no plan is better than a wrong one.
+    let mut other = routes();
+    other.runs.swap(0, 1);
+    for (run, slot) in other.runs.iter_mut().zip(1..) {
+        run.slot = Some(slot);
+    }
+    let daemon = Daemon::start(Script::from([("routes", ok(other))]));
+    let output = daemon.ctl(&["plan"]);
+    assert_eq!(code(&output), 1);
+    assert!(
+        stderr(&output).contains("slot 1 holds the routes 13-20"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn watch_prints_until_the_daemon_ends() {
+    let event = Event {
+        time: "2026-01-02T03:04:05.000006Z".into(),
+        generation: 8,
+        kind: "committed".into(),
+        text: "n3 is lost".into(),
+        took_us: Some(1_500),
+        details: serde_json::Map::from_iter([("cause".to_owned(), "closed".into())]),
+    };
+    let line = serde_json::to_string(&Answer::<()>::Event(event.clone())).expect("JSON");
+    let daemon = Daemon::start(Script::from([("watch", Some(vec![line.clone(), line]))]));
+    let output = daemon.ctl(&["watch"]);
+    assert_eq!(code(&output), 3, "the daemon has gone");
+    let expected = "2026-01-02T03:04:05.000006Z      8 committed      n3 is lost (1.500 ms)\n";
+    assert_eq!(stdout(&output), expected.repeat(2));
+    let output = daemon.ctl(&["watch", "--json"]);
+    let text = stdout(&output);
+    let lines: Vec<Event> = text
+        .lines()
+        .map(|it| serde_json::from_str(it).expect("event"))
+        .collect();
+    assert_eq!(lines, [event.clone(), event]);
+}
+
+#[test]
+fn a_daemon_that_misbehaves_is_told_apart() {
+    let script = Script::from([
+        ("status", None),
+        ("nodes", Some(vec!["{\"ok\": 7}".to_owned()])),
+        ("listeners", Some(vec!["not JSON".to_owned()])),
+    ]);
+    let daemon = Daemon::start(script);
+    // Closes without an answer.
+    assert_eq!(code(&daemon.ctl(&["routes"])), 3);
+    for command in ["nodes", "listeners"] {
+        let output = daemon.ctl(&[command]);
+        assert_eq!(code(&output), 1);
+        assert!(
+            stderr(&output).contains("not understood"),
+            "{}",
+            stderr(&output)
+        );
+    }
+    let start = Instant::now();
+    let output = daemon.ctl(&["status", "--timeout", "200ms"]);
+    assert_eq!(code(&output), 3);
+    assert!(
+        stderr(&output).contains("did not answer within 200ms"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(start.elapsed() < Duration::from_secs(5));
+}

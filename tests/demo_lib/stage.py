@@ -1,0 +1,298 @@
+"""Makes each step happen, measures it from outside, and judges what came of it."""
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+from lab import module, paths
+from lab.cluster import Cluster
+from lab.daemon import Settings, Watch
+from lab.dmesg import KernelLog, trouble
+from lab.kernel import Commits
+from lab.lab import Lab, clean
+from lab.publisher import message, publish
+from lab.subscribers import RECONNECT, Browsers, User, population
+from lab.wait import TooLate, until
+
+from .paint import Page
+from .reconnects import Reconnects
+from .story import Step, ranges
+
+OUT = Path("/out")
+# Without KVM, programs stand still for longer than a node may be silent by default (300 ms).
+EMULATED_MISSES = 10
+
+
+def emulated() -> bool:
+    """Whether this is a guest of QEMU without KVM."""
+    return "QEMU TCG" in Path("/proc/cpuinfo").read_text()
+
+
+class Stage:
+    """The cluster, its users, and everything that is watched."""
+
+    cluster: Cluster
+
+    def __init__(self, page: Page):
+        self.page = page
+        self.problems: list[str] = []
+        self.users: list[User] = []
+        self._holders = [""] * 24
+        self._watch: Watch | None = None
+        self._commits: Commits | None = None
+        self._browsers: Browsers | None = None
+        self._generation = self._first = 0
+        self._kernel_log = KernelLog()
+        clean()
+        self._lab = Lab()
+
+    def open(self) -> None:
+        """Everything but nodes and users."""
+        module.load()
+        for program in (paths.HALOD, paths.HALOD_NODE):
+            program.read_bytes()  # from the host's disk, once: no page of it shall be waited for later
+        misses = EMULATED_MISSES if emulated() else Settings.heartbeat_misses
+        self.cluster = self._lab.cluster(heartbeat_misses=misses)
+        self._watch = self.cluster.control.watch()
+        self._commits = Commits(self._lab.net.halod)
+        for namespace in (self._lab.net.clients, self._lab.net.app):
+            namespace.resident.run(stand_back())
+        self._generation = self._first = self.cluster.kernel.generation()
+        if emulated():
+            self.page.text(f"this machine is emulated: a node is lost after {misses} missed heartbeats, not 3")
+        self.page.text("every node has nginx with nchan as its push server, on all 24 + 24 ports, and halod-node")
+        self.page.text("moves cut connections in this version (drains come next): users on routes that")
+        self.page.text("move have to reconnect, and nobody else has to")
+
+    def play(self, number: int, step: Step) -> None:
+        """One step. What is wrong in it is told, and the next may still come."""
+        self.page.heading(number, step.title)
+        for note in step.notes:
+            self.page.text(self.page.style(note, "2"))
+        try:
+            self._play(number, step)
+        except TooLate as late:
+            self.problem(str(late))
+
+    def _play(self, number: int, step: Step) -> None:
+        begin = time.monotonic()
+        reconnects = Reconnects(self.users)
+        killed = step.act(self.cluster)
+        expected, generation = step.states(), self._generation + bool(step.moved)
+        try:
+            until("the nodes to be what they should", lambda: self._states() == expected, every=0.1)
+        except TooLate:
+            self.problem(f"nodes are {self._states()}; right: {expected}")
+        table = self.cluster.kernel.table()
+        holders = table.holders()
+        self._judge_table(step, holders, table.generation, generation)
+        self._show_nodes(step)
+        changes = moves(self._holders, holders)
+        self.page.table(holders, set() if killed is None and not self.users else changed(changes))
+        self._show_moves(step, changes)
+        if step.moved:
+            at = self._show_times(begin, killed)
+            self._show_reconnects(reconnects, changes, at if killed is None else killed, killed is not None)
+        elif self.users:
+            self.page.text("nothing moved, and no user noticed anything", "users")
+        if not self.users:
+            self._open_browsers()
+        self._deliver(f"step {number}", holders)
+        self._judge_users(reconnects, changed(changes), holders)
+        self._holders, self._generation = holders, table.generation
+
+    def _states(self) -> dict[str, tuple[str, int | None]]:
+        nodes = self.cluster.control.ask("nodes")
+        return {node["name"]: (node["state"], node.get("slot")) for node in nodes}
+
+    def _judge_table(self, step: Step, holders: list[str], generation: int, expected: int) -> None:
+        right = step.holders()
+        if holders != right:
+            self.problem(f"the kernel's table: {' '.join(holders)}\nright would be:     {' '.join(right)}")
+        if generation != expected:
+            self.problem(f"generation {generation} in the kernel; one commit for this step would make {expected}")
+        moved, promised = moves(self._holders, holders), {pair: ranges(text) for pair, text in step.moved.items()}
+        if moved != promised:
+            self.problem(f"moved: {moved}\nright: {promised}")
+
+    def _show_nodes(self, step: Step) -> None:
+        page = self.page
+        parts = [f"slot {slot} {page.node(name, f' {name} ')}" for slot, name in enumerate(step.slots, 1)]
+        parts += [f"reserve {page.node(name, f' {name} ')}" for name in step.reserve]
+        parts += [f"lost {name}" for name in step.lost]
+        page.text("   ".join(parts), "nodes")
+
+    def _show_moves(self, step: Step, changes: dict[tuple[str, str], set[int]]) -> None:
+        count = sum(map(len, changes.values()))
+        if not count:
+            self.page.text("no route")
+            return
+        words = [f"{compact(routes)} from {old or 'none'} to {new}" for (old, new), routes in changes.items()]
+        self.page.text(f"{count} of 24 routes: {', '.join(words)}")
+
+    def _show_times(self, begin: float, killed: float | None) -> float:
+        """The moment of the new table in the kernel, by the kernel's own event."""
+        at, generation = self._commits.after(begin)
+        event = self._watch.first("committed", begin)
+        took = event["took_us"] / 1000
+        if killed is None:
+            text = f"generation {generation} in the kernel {took:.1f} ms after halod heard of the node"
+        else:
+            cause = self._watch.first("node_lost", begin)["text"]
+            self.page.text(cause, "halod")
+            text = f"generation {generation} in the kernel {1000 * (at - killed):.0f} ms after the kill, seen from outside;"
+        self.page.text(text, "table")
+        if killed is not None:
+            self.page.text(f"{took:.1f} ms of it were halod's, from noticing to the kernel's yes")
+        return at
+
+    def _show_reconnects(
+        self, reconnects: Reconnects, changes: dict[tuple[str, str], set[int]], since: float, killed: bool
+    ) -> None:
+        if not self.users:
+            return
+        affected = [user for user in self.users if user.route in changed(changes)]
+        until("every moved user to be back", lambda: all(map(reconnects.back, affected)), 30, every=0.1)
+        count = len(affected)
+        self.page.text(f"{count} of {len(self.users)} had to reconnect, the other {len(self.users) - count} noticed nothing", "users")
+        event = "the kill" if killed else "the new table"
+        self.page.text(self.page.style(f"{'':32}back after {event}: min, median, max", "2"))
+        for (old, new), routes in changes.items():
+            group = [user for user in affected if user.route in routes]
+            low, middle, high = reconnects.spread(group, since)
+            why = ", ".join(f"{number} {word}" for word, number in reconnects.reasons(group).most_common())
+            text = f"{compact(routes):12} {old} to {new}   {why:16}"
+            self.page.text(f"{text} {low:5.2f} s {middle:5.2f} s {high:5.2f} s")
+
+    def _open_browsers(self) -> None:
+        begin = time.monotonic()
+        self.users = population()
+        self._browsers = self._lab.browsers(self.users)
+        self.page.text(
+            f"{len(self.users)} subscribe, in {time.monotonic() - begin:.1f} s: on every route one by Server-Sent", "users"
+        )
+        self.page.text("Events and one by WebSocket, of these one by IPv4 and one by IPv6")
+
+    def _deliver(self, text: str, holders: list[str]) -> None:
+        """The app publishes to every user; each must get its own message, once, from its route's node."""
+        users = self.users
+        try:
+            published = self._lab.net.app.resident.run(publish(users, text))
+        except (aiohttp.ClientError, OSError) as error:
+            self.problem(f"publishing failed: {type(error).__name__}: {error}")
+            return
+        try:
+            until("messages to arrive", lambda: all(user.got(message(text, user)) for user in users), 10, every=0.1)
+        except TooLate:
+            pass  # who is missing is told below
+        received = [user for user in users if user.got(message(text, user)) == 1]
+        if missing := [user.number for user in users if user not in received]:
+            self.problem(f"users {missing} did not get their message exactly once")
+        for user in users:
+            strange = [got for _, got in user.messages if got != RECONNECT and not got.endswith(f" for {user.number}")]
+            if strange:
+                self.problem(f"user {user.number} got what was for others: {strange}")
+        right = {user.number: holders[user.route - 1] for user in users}
+        for answer in published:
+            if (answer.node, answer.status) != (right[answer.user], 201):
+                self.problem(
+                    f"publishing to user {answer.user}: {answer.status} from {answer.node}; right: 201 from {right[answer.user]}"
+                )
+        places = Counter(answer.node for answer in published)
+        counts = ", ".join(f"{name} {places[name]}" for name in sorted(places))
+        self.page.text(f"published {len(published)} messages ({counts}); received {len(received)}, each by its user", "app")
+
+    def _judge_users(self, reconnects: Reconnects, moved: set[int], holders: list[str]) -> None:
+        strange = [user.number for user in self.users if user.route not in moved and reconnects.of(user)]
+        if strange:
+            self.problem(f"users {strange} had to reconnect, though their routes did not move")
+        twice = [user.number for user in self.users if len(reconnects.of(user)) > 1]
+        if twice:
+            self.problem(f"users {twice} had to reconnect more than once")
+        for user in self.users:
+            if user.transport == "sse" and user.node != (right := holders[user.route - 1]):
+                self.problem(f"user {user.number} is connected to {user.node}; right: {right}")
+
+    def finish(self) -> None:
+        """What the kernel says of all that."""
+        counters = self.cluster.kernel.counters()
+        dropped = {name: count for name, count in counters.items() if name.startswith("drop_") and count}
+        self.page.text()
+        self.page.text(
+            f"{counters['forward']} packets to nodes, {counters['reverse']} back, {sum(dropped.values())} dropped", "kernel"
+        )
+        if dropped:
+            self.problem(f"packets were dropped: {dropped}")
+        commits = [generation for _, generation in self._commits.seen]
+        if commits != (right := [*range(self._first + 1, self._generation + 1)]):
+            self.problem(f"the kernel told of generations {commits}; right: {right}")
+
+    def problem(self, text: str) -> None:
+        """Something is not as it should be."""
+        self.problems.append(text)
+        self.page.wrong(text)
+
+    def close(self) -> None:
+        """Ends everything and keeps the logs."""
+        if OUT.is_dir():
+            self._keep()
+        if self._browsers is not None:
+            self._lab.net.clients.resident.run(self._browsers.stop())
+        if self._commits is not None:
+            self._commits.stop()
+        self._lab.close()
+        if bad := trouble(self._kernel_log.lines()):
+            self.problem("the kernel's log:\n" + "\n".join(bad))
+
+    def _keep(self) -> None:
+        for file in [*self._lab.directory.glob("*.log"), *self._lab.directory.glob("*.toml")]:
+            shutil.copy(file, OUT)
+        if self._watch is not None:
+            events = (json.dumps({"monotonic": at, **event}) + "\n" for at, event in self._watch.events)
+            (OUT / "events.jsonl").write_text("".join(events))
+
+    def verdict(self) -> int:
+        """The last lines, and the exit code."""
+        page = self.page
+        page.text()
+        if not self.problems:
+            print(page.style("demo: everything is as it should be", "1;32"), flush=True)
+            return 0
+        print(page.style(f"demo: {len(self.problems)} not as it should be; logs are in build/vm/demo/out", "1;31"))
+        for text in self.problems:
+            print(f"  - {text.splitlines()[0] if text else 'no words'}", flush=True)
+        return 1
+
+
+async def stand_back() -> None:
+    """On a slow machine, users and app leave the processor to what is measured. For this thread alone."""
+    os.nice(10)
+
+
+def moves(before: list[str], after: list[str]) -> dict[tuple[str, str], set[int]]:
+    """Which routes went from which node to which."""
+    found: dict[tuple[str, str], set[int]] = {}
+    for route, pair in enumerate(zip(before, after, strict=True), 1):
+        if pair[0] != pair[1]:
+            found.setdefault(pair, set()).add(route)
+    return found
+
+
+def changed(changes: dict[tuple[str, str], set[int]]) -> set[int]:
+    """All routes that moved."""
+    return set().union(*changes.values())
+
+
+def compact(routes: set[int]) -> str:
+    """`9-12,21-24`."""
+    parts: list[list[int]] = []
+    for route in sorted(routes):
+        if parts and parts[-1][1] == route - 1:
+            parts[-1][1] = route
+        else:
+            parts.append([route, route])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in parts)

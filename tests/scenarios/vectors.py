@@ -1,0 +1,191 @@
+"""Every live packet vector goes through the module: what comes out, byte for byte, its exit, and whether
+connection tracking was kept off it.
+
+The VIPs are not this machine's own here, but routed on to hd-app: so what passes can be seen too.
+"""
+
+import ipaddress
+import json
+import struct
+from collections import Counter
+from typing import Any
+
+from lab import addresses, paths
+from lab.checks import check, equal
+from lab.kernel import Kernel, Listener, Node, Table
+from lab.lab import Lab
+from lab.wait import until
+from lab.wire import Wire, arrived, checksum, routed
+
+RULES = """
+table inet watch {
+    counter untracked { }
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        ct state untracked counter name untracked
+    }
+}
+"""
+NODES = [ipaddress.ip_network(network) for network in ("192.0.2.0/24", "2001:db8:2::/64")]
+CLIENTS = [ipaddress.ip_network(network) for network in ("203.0.113.0/24", "2001:db8:3::/64")]
+TRANSPORT_CHECKSUM = {6: 16, 17: 6}  # where it is in the header
+
+
+def source_of(packet: bytes) -> Any:
+    """Its source address."""
+    return ipaddress.ip_address(packet[12:16] if packet[0] >> 4 == 4 else packet[8:24])
+
+
+def destination_of(packet: bytes) -> Any:
+    """Its destination address."""
+    return ipaddress.ip_address(packet[16:20] if packet[0] >> 4 == 4 else packet[24:40])
+
+
+def fragment(packet: bytes) -> bool:
+    """Whether connection tracking would try to put it together before HaloD sees it."""
+    return bool(packet[6] & 0x20 or packet[6] & 0x1F or packet[7]) if packet[0] >> 4 == 4 else packet[6] == 44
+
+
+def as_from_vip(packet: bytes, table: dict[str, Any]) -> bytes:
+    """A node's packet without options, on ports that are the listener's own, as HaloD sends it on."""
+    version, protocol = packet[0] >> 4, packet[9] if packet[0] >> 4 == 4 else packet[6]
+    size, at = (20, 12) if version == 4 else (40, 8)
+    port = struct.unpack_from("!H", packet, size)[0]
+    vip = next(
+        ipaddress.ip_address(listener["address"])
+        for listener in table["listeners"]
+        if ipaddress.ip_address(listener["address"]).version == version
+        and {"tcp": 6, "udp": 17}[listener["protocol"]] == protocol
+        and 0 <= port - listener["port"] < table["routes"]
+    )
+    head = packet[:at] + vip.packed + packet[at + len(vip.packed) : size]
+    if version == 4:
+        head = head[:10] + struct.pack("!H", checksum(head[:10] + bytes(2) + head[12:])) + head[12:]
+    body, field = packet[size:], TRANSPORT_CHECKSUM[protocol]
+    body = body[:field] + bytes(2) + body[field + 2 :]
+    pseudo = vip.packed + destination_of(packet).packed + struct.pack("!II", len(body), protocol)
+    return head + body[:field] + struct.pack("!H", checksum(pseudo + body)) + body[field + 2 :]
+
+
+class Rig:
+    """Clients on one side, nodes on the other, and a place where all goes that passes to a VIP."""
+
+    def __init__(self, lab: Lab, packets: list[bytes]):
+        self.halod = lab.net.halod
+        self.kernel = Kernel(self.halod)
+        self.clients, self.nodes, self.beyond = Wire(lab.net.clients), Wire(lab.net.node(1)), Wire(lab.net.app)
+        self.wires = (self.clients, self.nodes, self.beyond)
+        lines = [
+            f"address del {addresses.VIP4}/32 dev lo",
+            f"address del {addresses.VIP6}/128 dev lo",
+            f"route add {addresses.VIP4} dev {addresses.APP.port}",
+            f"route add {addresses.VIP6} dev {addresses.APP.port}",
+        ]
+        for address in sorted({destination_of(packet) for packet in packets}, key=str):
+            wire, device = self.side(address)
+            lines.append(f"neighbour replace {address} dev {device} lladdr {wire.mac.hex(':')} nud permanent")
+        self.halod.run("ip", "-batch", "-", input="\n".join(lines) + "\n")
+        links = json.loads(self.halod.run("ip", "-json", "link").stdout)
+        self.counters = self.kernel.counters()
+        self.macs = {link["ifname"]: bytes.fromhex(link["address"].replace(":", "")) for link in links}
+
+    def side(self, address: Any) -> tuple[Wire, str]:
+        """Where an address is: the far end, and HaloD's device to it."""
+        if any(address in network for network in NODES if network.version == address.version):
+            return self.nodes, addresses.BRIDGE
+        if any(address in network for network in CLIENTS if network.version == address.version):
+            return self.clients, addresses.CLIENTS.port
+        return self.beyond, addresses.APP.port
+
+    def commit(self, table: dict[str, Any]) -> None:
+        """Puts a vectors file's table in force."""
+        names = ("name", "address", "protocol", "port", "node_port")
+        self.kernel.commit(
+            Table(
+                [run["node"] for run in table["route_nodes"] for _ in range(run["count"])],
+                [Listener(**{name: listener[name] for name in names}) for listener in table["listeners"]],
+                [
+                    Node(
+                        node["id"],
+                        node["name"],
+                        tuple(node["addresses"]),
+                        tuple((target["listener"], target["port"]) for target in node["targets"]),
+                    )
+                    for node in table["nodes"]
+                ],
+            )
+        )
+
+    def exits(self, passed: bool = False) -> dict[str, int]:
+        """How often each exit but `pass` was taken since the last call.
+
+        What kernels say of their own links passes at any time, so of `pass` it is only checked
+        that it has grown, where the caller says that something has `passed`.
+        """
+        before, self.counters = self.counters, self.kernel.counters()
+        taken = {name: count - before[name] for name, count in self.counters.items() if count != before[name]}
+        check(taken.pop("pass", 0) > 0 or not passed, "the counter pass has grown")
+        return taken
+
+    def put_through(self, what: str, table: dict[str, Any], vector: dict[str, Any]) -> None:
+        """Sends the packet and compares what becomes of it."""
+        packet = bytes.fromhex(vector["packet"])
+        wire, device = self.side(source_of(packet))
+        # A node's packet that pre_routing leaves alone is the next hook's.
+        exit = vector["exit"] or "reverse"
+        wire.send(packet, self.macs[device])
+        if vector["out"] is None:
+            counter = self.counters[exit]
+            until(f"{what}: {exit} to grow", lambda: self.kernel.counters()[exit] > counter, 10)
+            equal(arrived(self.wires, 0), [], f"{what}: what came out")
+            equal(self.exits(), {exit: 1}, f"{what}: exits")
+            return
+        out = bytes.fromhex(vector["out"]) if vector["exit"] else as_from_vip(packet, table)
+        expected = (self.side(destination_of(out))[0].name, routed(out).hex())
+        found = [(name, bytes.hex(seen)) for name, seen in arrived(self.wires, 10)]
+        equal(found, [expected], f"{what}: what came out")
+        equal(self.exits(passed=exit == "pass"), {} if exit == "pass" else {exit: 1}, f"{what}: exits")
+
+    def untracked(self) -> int:
+        """How many packets were sent on untracked."""
+        return int(self.halod.run("nft", "list", "counters").stdout.split("packets ")[1].split()[0])
+
+
+def run(lab: Lab) -> None:
+    files = [json.loads(path.read_text()) for path in sorted(paths.VECTORS.glob("*.json"))]
+    every = [vector for file in files for vector in file["vectors"]]
+    live = [vector for vector in every if vector["live"]]
+    for vector in every:
+        check(vector["live"] or vector["not_live_because"], f"{vector['name']}: says why it is not live")
+    for vector in live:
+        check(vector["hook"] in ("pre_routing", "post_routing"), f"{vector['name']}: can be sent from outside at {vector['hook']}")
+        equal(vector["csum"], "full", f"{vector['name']}: checksum of a packet from outside")
+    rig = Rig(lab, [bytes.fromhex(vector["out"]) for vector in live if vector["out"]])
+
+    sent: Counter[str] = Counter()
+    for file in files:
+        if not any(vector["live"] for vector in file["vectors"]):
+            continue
+        rig.commit(file["table"])
+        for vector in file["vectors"]:
+            if vector["live"]:
+                rig.put_through(f"{file['topic']}: {vector['name']}", file["table"], vector)
+                sent[file["topic"]] += 1
+    equal(sum(sent.values()), len(live), "vectors sent")
+
+    # Once more, with connection tracking on.
+    rig.halod.run("nft", "-f", "-", input=RULES)
+    watched = 0
+    for file in files:
+        again = [v for v in file["vectors"] if v["live"] and v["out"] and not fragment(bytes.fromhex(v["packet"]))]
+        if again:
+            rig.commit(file["table"])
+        for kept_off in (False, True):
+            group = [vector for vector in again if vector["untracked"] is kept_off]
+            before = rig.untracked()
+            for vector in group:
+                rig.put_through(f"{file['topic']}, tracking on: {vector['name']}", file["table"], vector)
+            equal(rig.untracked() - before, len(group) if kept_off else 0, f"{file['topic']}: packets sent on untracked")
+            watched += len(group)
+    topics = ", ".join(f"{topic} {count}" for topic, count in sorted(sent.items()))
+    print(f"   vectors: {sum(sent.values())} of {len(every)} are live and were sent ({topics}); {watched} again with tracking on")
