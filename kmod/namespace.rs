@@ -10,9 +10,9 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use crate::ffi::netfilter::Hooks;
 use crate::ffi::percpu::PerCpuCounters;
 use crate::ffi::pernet::Net;
-use crate::ffi::rcu::{Prepared, Published, ReadSide};
+use crate::ffi::rcu::{Moment, Prepared, Published, ReadSide};
 use crate::flows::FlowMemory;
-use crate::packet::{Drain, Exit, Refusal};
+use crate::packet::{self, Drain, Exit, Refusal};
 use crate::table::{BuildError, Request, Table};
 
 /// The state of one network namespace.
@@ -34,8 +34,24 @@ struct Writer {
     /// with both.
     drains: KVVec<Drain>,
     flows: Option<Arc<FlowMemory>>,
+    /// When the table in force replaced the one before.
+    replaced: Moment,
     /// The namespace is going away: no more tables.
     closed: bool,
+}
+
+impl Writer {
+    /// Forgets the flows that the table in force has no use for, since the next one's nodes may
+    /// get their tags (see `packet::uses`). For that no packet may be left that looks at the table
+    /// before it.
+    fn purge_flows(&self) {
+        if let Some(flows) = &self.flows {
+            self.replaced.wait();
+            flows
+                .view()
+                .purge(|route, tag| packet::uses(&self.drains, route, tag));
+        }
+    }
 }
 
 /// Why a table did not come into force.
@@ -76,6 +92,7 @@ impl Namespace {
                 hooks: None,
                 drains: KVVec::new(),
                 flows: None,
+                replaced: Moment::now(),
                 closed: false,
             }),
         })
@@ -125,6 +142,7 @@ impl Namespace {
         if next <= current {
             return Err(CommitError::NotRising { current });
         }
+        writer.purge_flows();
         let mut table = Table::build(request, &writer.drains, writer.flows.as_ref())?;
         table.generation = next;
         let mut drains = KVVec::new();
@@ -137,8 +155,8 @@ impl Namespace {
             writer.hooks = Some(Hooks::register(net, self)?);
         }
         // Nothing fails from here on.
-        prepared.value().purge_flows();
         self.table.replace(Some(prepared));
+        writer.replaced = Moment::now();
         (writer.generation, writer.drains, writer.flows) = (next, drains, flows);
         Ok(next)
     }

@@ -151,16 +151,6 @@ impl Table {
         }
     }
 
-    /// Forgets the flows that this table has no use for. To be called just before it comes into
-    /// force: a tag may mean another node from then on.
-    pub(crate) fn purge_flows(&self) {
-        let Some(flows) = &self.flows else { return };
-        let view = self.view();
-        flows
-            .view()
-            .purge(|route, tag| view.drain_of(route).is_some_and(|drain| drain.keeps(tag)));
-    }
-
     /// The routes that drain.
     pub(crate) fn drains(&self) -> &[Drain] {
         &self.drains

@@ -54,11 +54,6 @@ impl<T> Prepared<T> {
             GFP_KERNEL_ACCOUNT,
         )?)
     }
-
-    /// What will be published.
-    pub(crate) fn value(&self) -> &T {
-        &self.value
-    }
 }
 
 /// A place that holds one value or none, for any number of readers.
@@ -119,6 +114,23 @@ impl<T: Send + Sync> Drop for Published<T> {
 unsafe extern "C" fn free<T>(head: *mut bindings::callback_head) {
     // SAFETY: By the function's contract; `Prepared` is `repr(C)` with `head` first.
     drop(unsafe { KBox::from_raw(head.cast::<Prepared<T>>()) });
+}
+
+/// A moment after which some time must pass before nobody can be a reader from before it.
+pub(crate) struct Moment(kernel::ffi::c_ulong);
+
+impl Moment {
+    /// This one.
+    pub(crate) fn now() -> Self {
+        // SAFETY: Takes nothing, and may be called anywhere.
+        Self(unsafe { bindings::get_state_synchronize_rcu() })
+    }
+
+    /// Waits until every reader from before the moment is gone; they mostly are. Process context.
+    pub(crate) fn wait(&self) {
+        // SAFETY: The number comes from `get_state_synchronize_rcu`.
+        unsafe { bindings::cond_synchronize_rcu(self.0) };
+    }
 }
 
 /// Waits until every value replaced before has been freed. The module's code must outlive them.

@@ -80,6 +80,11 @@ impl Default for Drain {
 }
 
 impl Drain {
+    /// The route, from 1.
+    pub fn route(&self) -> u32 {
+        u32::from(self.route).wrapping_add(1)
+    }
+
     /// The tag under which new flows are remembered.
     #[inline]
     pub fn current(&self) -> Tag {

@@ -58,6 +58,7 @@ class Table:
     listeners: list[Listener] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     generation: int = 0
+    drains: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # route: (former node, ms left), oldest first
 
     def holders(self) -> list[str]:
         """The name of each route's node, "" for none."""
@@ -74,6 +75,10 @@ class Table:
             "run": [
                 {"first": start + 1, "nodes": self.routes[start : start + run]}
                 for start in range(0, len(self.routes), run)
+            ],
+            "drain": [
+                {"route": route, "node": [node for node, _ in formers], "left": [ms for _, ms in formers]}
+                for route, formers in sorted(self.drains.items())
             ],
         }
 
@@ -126,6 +131,8 @@ class Kernel:
             for run in part.get("run", []):
                 for index, id in enumerate(run["nodes"]):
                     runs[run["first"] - 1 + index] = id
+            for drain in part.get("drain", []):
+                table.drains[drain["route"]] = list(zip(drain["node"], drain["left"], strict=True))
         if sorted(runs) != list(range(len(table.routes))):
             raise AssertionError(f"get-table: {len(table.routes)} routes, but the runs describe {sorted(runs)}")
         table.routes = [runs[index] for index in range(len(table.routes))]

@@ -13,10 +13,10 @@ def loaded() -> bool:
     return Path("/sys/module", NAME).exists()
 
 
-def load() -> None:
-    """insmod, unless it is there."""
+def load(*parameters: str) -> None:
+    """insmod, unless it is there; parameters as `name=value`."""
     if not loaded():
-        _run("insmod", str(paths.MODULE))
+        _run("insmod", str(paths.MODULE), *parameters)
 
 
 def unload() -> None:
