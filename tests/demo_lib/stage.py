@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 from lab import module, paths
 from lab.cluster import Cluster
-from lab.daemon import Settings, Watch
+from lab.daemon import Watch
 from lab.dmesg import KernelLog, trouble
 from lab.kernel import Commits
 from lab.lab import Lab, clean
@@ -20,11 +20,12 @@ from lab.wait import TooLate, until
 
 from .paint import Page
 from .reconnects import Reconnects
-from .story import Step, ranges
+from .story import KEEPALIVE, Step, ranges
 
 OUT = Path("/out")
-# Without KVM, programs stand still for longer than a node may be silent by default (300 ms).
-EMULATED_MISSES = 10
+# halod's defaults. Without KVM, programs stand still for longer than that.
+HEARTBEAT_MS, MISSES = 100, 3
+EMULATED_MISSES = 30
 
 
 def emulated() -> bool:
@@ -55,21 +56,23 @@ class Stage:
         module.load()
         for program in (paths.HALOD, paths.HALOD_NODE):
             program.read_bytes()  # from the host's disk, once: no page of it shall be waited for later
-        misses = EMULATED_MISSES if emulated() else Settings.heartbeat_misses
-        self.cluster = self._lab.cluster(heartbeat_misses=misses)
+        misses = EMULATED_MISSES if emulated() else MISSES
+        self.cluster = self._lab.cluster(heartbeat_ms=HEARTBEAT_MS, heartbeat_misses=misses)
         self._watch = self.cluster.control.watch()
         self._commits = Commits(self._lab.net.halod)
         for namespace in (self._lab.net.clients, self._lab.net.app):
             namespace.resident.run(stand_back())
         self._generation = self._first = self.cluster.kernel.generation()
         if emulated():
-            self.page.text(f"this machine is emulated: a node is lost after {misses} missed heartbeats, not 3")
-        self.page.text("every node has nginx with nchan as its push server, on all 24 + 24 ports, and halod-node")
-        self.page.text("moves cut connections in this version (drains come next): users on routes that")
-        self.page.text("move have to reconnect, and nobody else has to")
+            self.page.text(f"This machine is emulated: a node is lost after {misses} missed heartbeats, not {MISSES}.")
+        self.page.text("Each node has nginx with nchan as its push server, on all 24 + 24 ports, and")
+        self.page.text("halod-node. In this version a move cuts connections (drains come next): users on")
+        self.page.text("routes that move have to reconnect, nobody else has to. The former node's hook")
+        self.page.text("asks them to, but even their acknowledgement goes to the new node, which resets")
+        self.page.text("them: either may come first.")
 
     def play(self, number: int, step: Step) -> None:
-        """One step. What is wrong in it is told, and the next may still come."""
+        """One step."""
         self.page.heading(number, step.title)
         for note in step.notes:
             self.page.text(self.page.style(note, "2"))
@@ -97,12 +100,16 @@ class Stage:
         if step.moved:
             at = self._show_times(begin, killed)
             self._show_reconnects(reconnects, changes, at if killed is None else killed, killed is not None)
+            self._judge_hooks(step, changes, generation)
         elif self.users:
             self.page.text("nothing moved, and no user noticed anything", "users")
         if not self.users:
             self._open_browsers()
         self._deliver(f"step {number}", holders)
         self._judge_users(reconnects, changed(changes), holders)
+        if not self.problems and (later := self.cluster.kernel.generation()) != generation:
+            self.problem(f"generation {later} in the kernel at the end of this step, not {generation} any more")
+            self._show_losses(step)
         self._holders, self._generation = holders, table.generation
 
     def _states(self) -> dict[str, tuple[str, int | None]]:
@@ -115,9 +122,17 @@ class Stage:
             self.problem(f"the kernel's table: {' '.join(holders)}\nright would be:     {' '.join(right)}")
         if generation != expected:
             self.problem(f"generation {generation} in the kernel; one commit for this step would make {expected}")
+            self._show_losses(step)
         moved, promised = moves(self._holders, holders), {pair: ranges(text) for pair, text in step.moved.items()}
         if moved != promised:
             self.problem(f"moved: {moved}\nright: {promised}")
+
+    def _show_losses(self, step: Step) -> None:
+        """Nodes that are lost and should not be."""
+        assert self._watch is not None
+        for _, event in self._watch.events:
+            if event["kind"] == "node_lost" and event["node"] not in step.lost:
+                self.page.text(event["text"])
 
     def _show_nodes(self, step: Step) -> None:
         page = self.page
@@ -160,18 +175,28 @@ class Stage:
         count = len(affected)
         self.page.text(f"{count} of {len(self.users)} had to reconnect, the other {len(self.users) - count} noticed nothing", "users")
         event = "the kill" if killed else "the new table"
-        self.page.text(self.page.style(f"{'':32}back after {event}: min, median, max", "2"))
+        self.page.text(self.page.style(f"{'':29}back after {event}: min, median, max", "2"))
         for (old, new), routes in changes.items():
             group = [user for user in affected if user.route in routes]
             low, middle, high = reconnects.spread(group, since)
-            why = ", ".join(f"{number} {word}" for word, number in reconnects.reasons(group).most_common())
-            text = f"{compact(routes):12} {old} to {new}   {why:16}"
-            self.page.text(f"{text} {low:5.2f} s {middle:5.2f} s {high:5.2f} s")
+            why = ", ".join(f"{number} {word}" for word, number in sorted(reconnects.reasons(group).items()))
+            text = f"{compact(routes):10}  {old} to {new}  {why:17}"
+            self.page.text(f"{text}  {low:5.2f} s  {middle:5.2f} s  {high:5.2f} s")
+
+    def _judge_hooks(self, step: Step, changes: dict[tuple[str, str], set[int]], generation: int) -> None:
+        """Every node that lives has asked the users on the routes that it has lost."""
+        for (old, _), routes in changes.items():
+            if old in step.slots:
+                agent = self.cluster.machines[old].agent
+                assert agent is not None
+                agent.until_says(f'hook done event="route_moved" generation={generation} routes={compact(routes)}')
 
     def _open_browsers(self) -> None:
         begin = time.monotonic()
         self.users = population()
-        self._browsers = self._lab.browsers(self.users)
+        self._browsers = Browsers(self.users, KEEPALIVE)
+        self._lab.net.clients.resident.run(self._browsers.start())
+        until("every subscriber to be connected", lambda: all(user.connected for user in self.users), 60, every=0.1)
         self.page.text(
             f"{len(self.users)} subscribe, in {time.monotonic() - begin:.1f} s: on every route one by Server-Sent", "users"
         )
@@ -197,11 +222,12 @@ class Stage:
             if strange:
                 self.problem(f"user {user.number} got what was for others: {strange}")
         right = {user.number: holders[user.route - 1] for user in users}
-        for answer in published:
-            if (answer.node, answer.status) != (right[answer.user], 201):
-                self.problem(
-                    f"publishing to user {answer.user}: {answer.status} from {answer.node}; right: 201 from {right[answer.user]}"
-                )
+        if wrong := [answer for answer in published if (answer.node, answer.status) != (right[answer.user], 201)]:
+            one = wrong[0]
+            self.problem(
+                f"{len(wrong)} publications went wrong, the first for user {one.user}:"
+                f" {one.status} from {one.node}; right: 201 from {right[one.user]}"
+            )
         places = Counter(answer.node for answer in published)
         counts = ", ".join(f"{name} {places[name]}" for name in sorted(places))
         self.page.text(f"published {len(published)} messages ({counts}); received {len(received)}, each by its user", "app")
@@ -213,12 +239,13 @@ class Stage:
         twice = [user.number for user in self.users if len(reconnects.of(user)) > 1]
         if twice:
             self.problem(f"users {twice} had to reconnect more than once")
-        for user in self.users:
-            if user.transport == "sse" and user.node != (right := holders[user.route - 1]):
-                self.problem(f"user {user.number} is connected to {user.node}; right: {right}")
+        sse = [user for user in self.users if user.transport == "sse"]
+        if wrong := {user.number: user.node for user in sse if user.node != holders[user.route - 1]}:
+            self.problem(f"users are connected to the wrong node: {wrong}")
 
     def finish(self) -> None:
         """What the kernel says of all that."""
+        assert self._commits is not None
         counters = self.cluster.kernel.counters()
         dropped = {name: count for name, count in counters.items() if name.startswith("drop_") and count}
         self.page.text()

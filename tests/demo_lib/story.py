@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from lab.cluster import Cluster
 
 
+KEEPALIVE = 5  # of idle clients, seconds
+
+
 def ranges(text: str) -> set[int]:
     """`9-12,21` as the set {9, 10, 11, 12, 21}."""
     routes: set[int] = set()
@@ -66,8 +69,16 @@ def power_off(number: int) -> Callable[[Cluster], float]:
 
 
 def killed(number: int) -> Callable[[Cluster], float]:
-    """All processes of a machine are killed; its kernel lives on and closes their connections."""
-    return lambda cluster: cluster.machine(number).kill()
+    """All processes of a machine are killed, the push server first; its kernel closes their connections."""
+
+    def act(cluster: Cluster) -> float:
+        machine = cluster.machine(number)
+        assert machine.server is not None
+        moment = machine.server.kill_group()
+        machine.kill()
+        return moment
+
+    return act
 
 
 STEPS = (
@@ -107,8 +118,8 @@ STEPS = (
         lost=("n3",),
         table={"n1": "1-8", "n2": "13-20", "n4": "9-12,21-24"},
         moved={("n3", "n4"): "9-12,21-24"},
-        notes=("its link is down: only silence tells, 3 heartbeats of 100 ms; idle clients",
-               "notice at their next keepalive (here: after 1 s)"),
+        notes=("Its link is down, so that only silence tells. Nobody can ask its users: they notice",
+               f"at their next keepalive, after {KEEPALIVE} s of silence (45 s in browsers)."),
     ),
     # n4, of the highest slot, fills slot 1. Its own routes go back to assignment(24, 2): 9-12 to
     # slot 1, which is n4 again, so they stay where they are; 21-24 to slot 2, n2.
@@ -119,6 +130,6 @@ STEPS = (
         lost=("n1", "n3"),
         table={"n4": "1-12", "n2": "13-24"},
         moved={("n1", "n4"): "1-8", ("n4", "n2"): "21-24"},
-        notes=("SIGKILL to all its processes: their connections end, so HaloD knows at once",),
+        notes=("SIGKILL to all its processes: their connections end, so that everybody knows at once.",),
     ),
 )  # fmt: skip
