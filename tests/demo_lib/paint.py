@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import time
 
 LABEL = 8
@@ -37,6 +38,11 @@ class Page:
     def text(self, text: str = "", label: str = "") -> None:
         """One line, with a label before it."""
         print(f" {self.style(label.ljust(LABEL - 1), '2')}{text}".rstrip(), flush=True)
+
+    def paragraph(self, text: str) -> None:
+        """As many lines as it takes."""
+        for line in textwrap.wrap(text, WIDTH - LABEL):
+            self.text(line)
 
     def heading(self, number: int, text: str) -> None:
         """A step begins."""

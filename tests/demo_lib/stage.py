@@ -1,7 +1,6 @@
 """Makes each step happen, measures it from outside, and judges what came of it."""
 
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -60,22 +59,21 @@ class Stage:
         self.cluster = self._lab.cluster(heartbeat_ms=HEARTBEAT_MS, heartbeat_misses=misses)
         self._watch = self.cluster.control.watch()
         self._commits = Commits(self._lab.net.halod)
-        for namespace in (self._lab.net.clients, self._lab.net.app):
-            namespace.resident.run(stand_back())
         self._generation = self._first = self.cluster.kernel.generation()
         if emulated():
             self.page.text(f"This machine is emulated: a node is lost after {misses} missed heartbeats, not {MISSES}.")
-        self.page.text("Each node has nginx with nchan as its push server, on all 24 + 24 ports, and")
-        self.page.text("halod-node. In this version a move cuts connections (drains come next): users on")
-        self.page.text("routes that move have to reconnect, nobody else has to. The former node's hook")
-        self.page.text("asks them to, but even their acknowledgement goes to the new node, which resets")
-        self.page.text("them: either may come first.")
+        self.page.paragraph(
+            "Each node has nginx with nchan as its push server, on all 24 + 24 ports, and halod-node."
+            " In this version a move cuts connections (drains come next): users on routes that move"
+            " have to reconnect, nobody else has to. The former node's hook asks them to, but even"
+            " their acknowledgement goes to the new node, which resets them: either may come first."
+        )
 
     def play(self, number: int, step: Step) -> None:
         """One step."""
         self.page.heading(number, step.title)
-        for note in step.notes:
-            self.page.text(self.page.style(note, "2"))
+        if step.note:
+            self.page.paragraph(step.note)
         try:
             self._play(number, step)
         except TooLate as late:
@@ -102,7 +100,8 @@ class Stage:
             self._show_reconnects(reconnects, changes, at if killed is None else killed, killed is not None)
             self._judge_hooks(step, changes, generation)
         elif self.users:
-            self.page.text("nothing moved, and no user noticed anything", "users")
+            calm = sum(not reconnects.of(user) for user in self.users)
+            self.page.text(f"of {len(self.users)}, {calm} noticed nothing", "users")
         if not self.users:
             self._open_browsers()
         self._deliver(f"step {number}", holders)
@@ -173,7 +172,9 @@ class Stage:
         affected = [user for user in self.users if user.route in changed(changes)]
         until("every moved user to be back", lambda: all(map(reconnects.back, affected)), 30, every=0.1)
         count = len(affected)
-        self.page.text(f"{count} of {len(self.users)} had to reconnect, the other {len(self.users) - count} noticed nothing", "users")
+        rest = [user for user in self.users if user not in affected]
+        calm = sum(not reconnects.of(user) for user in rest)
+        self.page.text(f"{count} of {len(self.users)} had to reconnect; of the other {len(rest)}, {calm} noticed nothing", "users")
         event = "the kill" if killed else "the new table"
         self.page.text(self.page.style(f"{'':29}back after {event}: min, median, max", "2"))
         for (old, new), routes in changes.items():
@@ -293,11 +294,6 @@ class Stage:
         for text in self.problems:
             print(f"  - {text.splitlines()[0] if text else 'no words'}", flush=True)
         return 1
-
-
-async def stand_back() -> None:
-    """On a slow machine, users and app leave the processor to what is measured. For this thread alone."""
-    os.nice(10)
 
 
 def moves(before: list[str], after: list[str]) -> dict[tuple[str, str], set[int]]:

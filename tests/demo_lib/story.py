@@ -10,7 +10,7 @@ The tables are assignment(24, M), from the algorithm's text:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lab.cluster import Cluster
 
@@ -39,7 +39,7 @@ class Step:
     moved: dict[tuple[str, str], str]  # (from, to): routes; "" is no node
     reserve: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    note: str = ""
 
     def holders(self) -> list[str]:
         """The node of each route."""
@@ -112,24 +112,24 @@ STEPS = (
         moved={},
     ),
     Step(
-        "n3 loses power: the reserve node takes its slot, and just its routes",
+        "n3 loses power: the reserve node takes its slot, just its routes",
         power_off(3),
         slots=("n1", "n2", "n4"),
         lost=("n3",),
         table={"n1": "1-8", "n2": "13-20", "n4": "9-12,21-24"},
         moved={("n3", "n4"): "9-12,21-24"},
-        notes=("Its link is down, so that only silence tells. Nobody can ask its users: they notice",
-               f"at their next keepalive, after {KEEPALIVE} s of silence (45 s in browsers)."),
+        note="Its link is down, so that only silence tells. Nobody can ask its users: they notice"
+        f" at their next keepalive, after {KEEPALIVE} s of silence (45 s in browsers).",
     ),
     # n4, of the highest slot, fills slot 1. Its own routes go back to assignment(24, 2): 9-12 to
     # slot 1, which is n4 again, so they stay where they are; 21-24 to slot 2, n2.
     Step(
-        "n1 is killed, and no reserve is left: slot 3 is dissolved, n4 fills slot 1",
+        "n1 is killed, no reserve is left: n4 leaves slot 3, and fills slot 1",
         killed(1),
         slots=("n4", "n2"),
         lost=("n1", "n3"),
         table={"n4": "1-12", "n2": "13-24"},
         moved={("n1", "n4"): "1-8", ("n4", "n2"): "21-24"},
-        notes=("SIGKILL to all its processes: their connections end, so that everybody knows at once.",),
+        note="SIGKILL to all its processes: their connections end, so that everybody knows at once.",
     ),
-)  # fmt: skip
+)
