@@ -25,7 +25,7 @@ def run(lab: Lab) -> None:
 def check_table(lab: Lab, routes: int, each: int) -> None:
     """Commits and reads back a table with so many listeners of each family and protocol."""
     listeners = [
-        Listener(f"{protocol}{n}", str(ipaddress.ip_address(vip) + n), protocol, 1 + n * routes)
+        Listener(f"{protocol}{n}", str(ipaddress.ip_address(vip) + n), protocol, 1 + n * routes, 1 + n * routes)
         for n in range(each)
         for vip in (VIP4, VIP6)
         for protocol in ("tcp", "udp")

@@ -12,7 +12,7 @@ from lab.wait import until
 
 HEARTBEAT_MS, MISSES = 100, 10
 ALLOWED = HEARTBEAT_MS * MISSES / 1000  # seconds
-SLACK = 0.5  # an emulated machine's
+SLACK = 3.0  # an emulated machine's, on a busy host; the daemon's own tests look closer
 
 
 def run(lab: Lab) -> None:
@@ -26,7 +26,10 @@ def run(lab: Lab) -> None:
     committed = next(at for at, seen in watch.events if seen is event)
     cluster.until_holders("n1", "n4", "n3")
     print(f"# from the cut to the commit: {(committed - cut) * 1000:.0f} ms")
-    check(committed - cut < ALLOWED + SLACK, f"{committed - cut:.3f} s from silence to commit: {ALLOWED} s allowed, {SLACK} s of slack")
+    took, least = committed - cut, ALLOWED - 2 * HEARTBEAT_MS / 1000
+    check(least < took < ALLOWED + SLACK, f"{took:.3f} s from silence to commit: {ALLOWED} s allowed, {SLACK} s of slack")
+    lost_event = watch.first("node_lost", after=cut)
+    equal((lost_event["node"], lost_event["cause"]), ("n2", "silent"), "who is lost, and why")
 
     until("the silent node's users to be back", lambda: all(user.connected and user.losses for user in users if user.route in ASSIGNMENT_24[3][1]), 60)
     lab.deliver(users, "after")
