@@ -49,12 +49,9 @@ impl<'a> Net<'a> {
     /// Our state in this namespace. To be called only while a [`Subsystem`] is registered, which
     /// holds for all netlink handlers: the family is registered after and unregistered before it.
     pub(super) fn namespace(self) -> Option<Pin<&'a Namespace>> {
-        // SAFETY: `ID` was written by `register_pernet_subsys`, whose `init` ran for every
-        // namespace before the first handler can run.
-        let slot = unsafe {
-            bindings::halod_net_generic(self.as_ptr(), ID.load(kernel::sync::atomic::Relaxed))
-        };
-        let slot: *mut *mut Namespace = slot.cast();
+        // SAFETY: `net` is valid, and `ID` was written by `register_pernet_subsys`, whose `init` ran
+        // for every namespace before the first handler can run.
+        let slot = unsafe { slot(self.as_ptr()) };
         if slot.is_null() {
             return None;
         }
