@@ -210,7 +210,7 @@ impl Cluster {
         let moves: Vec<MovedRoutes> = lost
             .into_iter()
             .filter_map(|(to, routes)| {
-                let to = self.name_of(Some(to))?;
+                let to = Some(self.name_of(Some(to))?);
                 let routes = routes.into_iter().collect();
                 Some(MovedRoutes { routes, to })
             })

@@ -107,7 +107,7 @@ fn runs(message: &FromHalod) -> Vec<Run> {
                 run(
                     *generation,
                     &moved.routes,
-                    Some(moved.to.to_string()),
+                    moved.to.as_ref().map(ToString::to_string),
                     &message,
                 )
             };
@@ -231,7 +231,7 @@ mod tests {
     fn moves_to_several_nodes_are_several_runs() {
         let moved = |routes: &str, to: &str| MovedRoutes {
             routes: routes.parse().expect("routes"),
-            to: to.parse().expect("a name"),
+            to: Some(to.parse().expect("a name")),
         };
         let moves = vec![moved("1-8", "n2"), moved("9,11", "n3")];
         let runs = runs(&FromHalod::RouteMoved {

@@ -119,11 +119,12 @@ fn receive(message: FromHalod, hooks: Option<&Hooks>) -> Result<(), ConnectionEr
         FromHalod::Reserve { generation } => tracing::info!(generation, "in reserve"),
         FromHalod::Drain {
             generation,
-            routes,
             deadline_ms,
+            ..
         } => {
-            tracing::warn!(generation, %routes, deadline_ms, "drains are not supported yet; ignored");
+            tracing::warn!(generation, deadline_ms, "drains are not supported yet; ignored");
         }
+        FromHalod::MayStop { generation } => tracing::info!(generation, "may stop"),
         FromHalod::Welcome(_) | FromHalod::Error { .. } => {
             return Err(ConnectionError::Order(message.kind()));
         }

@@ -48,7 +48,7 @@ fn is_told_in_environment_and_input() {
     let (mut peer, _) = halod.welcome(50);
     let moved = |routes, to: &str| MovedRoutes {
         routes: set(routes),
-        to: to.parse().unwrap(),
+        to: Some(to.parse().unwrap()),
     };
     peer.send(&assign(3, "9-12,21-24"));
     let moves = vec![moved("9-10", "n4"), moved("12,24", "n5")];

@@ -30,17 +30,23 @@ pub enum FromHalod {
         /// What went where.
         moves: Vec<MovedRoutes>,
     },
-    /// The node has lost routes, and keeps their existing connections until the deadline.
+    /// The node has lost routes, and keeps the connections that they have until the deadline. Said in
+    /// place of [`FromHalod::RouteMoved`] where that is so.
     Drain {
         /// Version of the route table.
         generation: u64,
-        /// The routes.
-        routes: RouteSet,
+        /// What went where.
+        moves: Vec<MovedRoutes>,
         /// How long from now, in milliseconds.
         deadline_ms: u64,
     },
     /// The node holds no routes, and waits.
     Reserve {
+        /// Version of the route table.
+        generation: u64,
+    },
+    /// A node on its way out has no connection left that HaloD leads to it, or their time is over.
+    MayStop {
         /// Version of the route table.
         generation: u64,
     },
@@ -73,13 +79,14 @@ pub struct Welcome {
     pub listeners: Vec<ListenerInfo>,
 }
 
-/// Routes that went to one node.
+/// Routes that went to one node, or to none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedRoutes {
     /// The routes.
     pub routes: RouteSet,
-    /// The node that has them now.
-    pub to: NodeName,
+    /// The node that has them now; absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<NodeName>,
 }
 
 /// An address and a port range on which routes are exposed.
@@ -164,6 +171,7 @@ impl FromHalod {
             FromHalod::RouteMoved { .. } => "route_moved",
             FromHalod::Drain { .. } => "drain",
             FromHalod::Reserve { .. } => "reserve",
+            FromHalod::MayStop { .. } => "may_stop",
             FromHalod::Error { .. } => "error",
         }
     }

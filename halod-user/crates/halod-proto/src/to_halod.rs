@@ -1,6 +1,6 @@
 //! What a node says to HaloD.
 
-use halod_routes::RouteSet;
+use halod_routes::{RouteId, RouteSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{Hello, MAX_REASON, MessageError, json};
@@ -36,13 +36,17 @@ pub enum ToHalod {
 }
 
 /// How busy a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Connections of clients that the node holds.
     pub connections: u64,
     /// Any other figure that the deployment cares about; its unit is the deployment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Connections by route, where there are any: (route, connections). A node need not say them each
+    /// time that it says its load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<(RouteId, u64)>,
 }
 
 impl ToHalod {

@@ -35,6 +35,7 @@ fn every_example_is_a_message_and_every_message_has_one() {
         "heartbeat",
         "hello",
         "leaving",
+        "may_stop",
         "reserve",
         "route_moved",
         "unhealthy",

@@ -62,8 +62,14 @@ fn hello() -> impl Strategy<Value = Hello> {
 }
 
 fn to_halod() -> impl Strategy<Value = ToHalod> {
-    let load = (any::<u64>(), option::of(finite()))
-        .prop_map(|(connections, value)| Load { connections, value });
+    let routes = vec((any::<u32>(), any::<u64>()), 0..4);
+    let load = (any::<u64>(), option::of(finite()), routes).prop_map(
+        |(connections, value, routes)| Load {
+            connections,
+            value,
+            routes,
+        },
+    );
     prop_oneof![
         hello().prop_map(ToHalod::Hello),
         (any::<u64>(), option::of(load)).prop_map(|(seq, load)| ToHalod::Heartbeat { seq, load }),
@@ -130,7 +136,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn from_halod() -> impl Strategy<Value = FromHalod> {
-    let moved = (routes(), name()).prop_map(|(routes, to)| MovedRoutes { routes, to });
+    let moved = || (routes(), option::of(name())).prop_map(|(routes, to)| MovedRoutes { routes, to });
     prop_oneof![
         welcome().prop_map(FromHalod::Welcome),
         (any::<u64>(), any::<u32>(), routes()).prop_map(|(generation, slot, routes)| {
@@ -140,16 +146,17 @@ fn from_halod() -> impl Strategy<Value = FromHalod> {
                 routes,
             }
         }),
-        (any::<u64>(), vec(moved, 0..4))
+        (any::<u64>(), vec(moved(), 0..4))
             .prop_map(|(generation, moves)| FromHalod::RouteMoved { generation, moves }),
-        (any::<u64>(), routes(), any::<u64>()).prop_map(|(generation, routes, deadline_ms)| {
+        (any::<u64>(), vec(moved(), 0..4), any::<u64>()).prop_map(|(generation, moves, deadline_ms)| {
             FromHalod::Drain {
                 generation,
-                routes,
+                moves,
                 deadline_ms,
             }
         }),
         any::<u64>().prop_map(|generation| FromHalod::Reserve { generation }),
+        any::<u64>().prop_map(|generation| FromHalod::MayStop { generation }),
         any::<String>().prop_map(|reason| FromHalod::Error { reason }),
     ]
 }
@@ -257,12 +264,13 @@ fn the_documented_forms() {
             ToHalod::Hello(hello),
         ),
         (
-            r#"{"type":"heartbeat","seq":17,"load":{"connections":1200,"value":0.25}}"#,
+            r#"{"type":"heartbeat","seq":17,"load":{"connections":1200,"value":0.25,"routes":[[9,700],[10,500]]}}"#,
             ToHalod::Heartbeat {
                 seq: 17,
                 load: Some(Load {
                     connections: 1200,
                     value: Some(0.25),
+                    routes: vec![(9, 700), (10, 500)],
                 }),
             },
         ),
@@ -326,17 +334,30 @@ fn the_documented_forms() {
                 generation: 3,
                 moves: vec![MovedRoutes {
                     routes: set("9-12"),
-                    to: "n3".parse().expect("a name"),
+                    to: Some("n3".parse().expect("a name")),
                 }],
             },
         ),
         (
-            r#"{"type":"drain","generation":4,"routes":[[1,8]],"deadline_ms":30000}"#,
+            r#"{"type":"drain","generation":4,"moves":[{"routes":[[1,8]],"to":"n4"},{"routes":[[9,9]]}],"deadline_ms":60000}"#,
             FromHalod::Drain {
                 generation: 4,
-                routes: set("1-8"),
-                deadline_ms: 30_000,
+                moves: vec![
+                    MovedRoutes {
+                        routes: set("1-8"),
+                        to: Some("n4".parse().expect("a name")),
+                    },
+                    MovedRoutes {
+                        routes: set("9"),
+                        to: None,
+                    },
+                ],
+                deadline_ms: 60_000,
             },
+        ),
+        (
+            r#"{"type":"may_stop","generation":6}"#,
+            FromHalod::MayStop { generation: 6 },
         ),
         (
             r#"{"type":"reserve","generation":5}"#,

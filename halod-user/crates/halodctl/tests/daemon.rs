@@ -86,6 +86,7 @@ fn node() -> NodeReport {
         load: Some(Load {
             connections: 12,
             value: None,
+            routes: Vec::new(),
         }),
         peer: None,
     }

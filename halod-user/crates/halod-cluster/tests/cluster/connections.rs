@@ -147,12 +147,13 @@ fn load_is_remembered() {
     let load = halod_proto::Load {
         connections: 5,
         value: None,
+        routes: vec![(3, 5)],
     };
     sim.say(
         "n1",
         ToHalod::Heartbeat {
             seq: 1,
-            load: Some(load),
+            load: Some(load.clone()),
         },
     );
     sim.say("n1", ToHalod::Heartbeat { seq: 2, load: None });

@@ -174,7 +174,8 @@ impl Sim {
             FromHalod::RouteMoved { generation, moves } => {
                 assert_eq!(*generation, self.generation);
                 for moved in moves {
-                    let to = self.cluster.node_named(&moved.to).expect("a known node").id;
+                    let to = moved.to.as_ref().expect("a node has them");
+                    let to = self.cluster.node_named(to).expect("a known node").id;
                     for route in moved.routes.iter() {
                         let had = agent.held.remove(&route) || agent.out_of_touch;
                         assert!(had, "a node loses only what it has");

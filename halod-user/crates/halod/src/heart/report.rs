@@ -83,7 +83,7 @@ impl<K> Heart<K> {
             connected: node.connected(),
             healthy: node.healthy,
             since_ms: now.since(node.since),
-            load: node.load,
+            load: node.load.clone(),
             peer: node
                 .conn
                 .and_then(|c| self.peers.get(c))

@@ -56,7 +56,7 @@ fn note(node: &NodeReport) -> String {
     if !node.healthy {
         notes.push("unhealthy".to_owned());
     }
-    if let Some(load) = node.load {
+    if let Some(load) = &node.load {
         notes.push(format!("{} connections", load.connections));
         notes.extend(load.value.map(|value| format!("load {value}")));
     }
