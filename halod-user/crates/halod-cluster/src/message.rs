@@ -26,7 +26,7 @@ impl Cluster {
                     }
                     _ => {
                         node.heartbeat = Some(seq);
-                        node.load = load.or(node.load);
+                        node.load = load.or(node.load.take());
                     }
                 }
             }

@@ -122,7 +122,11 @@ fn receive(message: FromHalod, hooks: Option<&Hooks>) -> Result<(), ConnectionEr
             deadline_ms,
             ..
         } => {
-            tracing::warn!(generation, deadline_ms, "drains are not supported yet; ignored");
+            tracing::warn!(
+                generation,
+                deadline_ms,
+                "drains are not supported yet; ignored"
+            );
         }
         FromHalod::MayStop { generation } => tracing::info!(generation, "may stop"),
         FromHalod::Welcome(_) | FromHalod::Error { .. } => {

@@ -63,13 +63,14 @@ fn hello() -> impl Strategy<Value = Hello> {
 
 fn to_halod() -> impl Strategy<Value = ToHalod> {
     let routes = vec((any::<u32>(), any::<u64>()), 0..4);
-    let load = (any::<u64>(), option::of(finite()), routes).prop_map(
-        |(connections, value, routes)| Load {
-            connections,
-            value,
-            routes,
-        },
-    );
+    let load =
+        (any::<u64>(), option::of(finite()), routes).prop_map(|(connections, value, routes)| {
+            Load {
+                connections,
+                value,
+                routes,
+            }
+        });
     prop_oneof![
         hello().prop_map(ToHalod::Hello),
         (any::<u64>(), option::of(load)).prop_map(|(seq, load)| ToHalod::Heartbeat { seq, load }),
@@ -136,7 +137,8 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn from_halod() -> impl Strategy<Value = FromHalod> {
-    let moved = || (routes(), option::of(name())).prop_map(|(routes, to)| MovedRoutes { routes, to });
+    let moved =
+        || (routes(), option::of(name())).prop_map(|(routes, to)| MovedRoutes { routes, to });
     prop_oneof![
         welcome().prop_map(FromHalod::Welcome),
         (any::<u64>(), any::<u32>(), routes()).prop_map(|(generation, slot, routes)| {
@@ -148,13 +150,15 @@ fn from_halod() -> impl Strategy<Value = FromHalod> {
         }),
         (any::<u64>(), vec(moved(), 0..4))
             .prop_map(|(generation, moves)| FromHalod::RouteMoved { generation, moves }),
-        (any::<u64>(), vec(moved(), 0..4), any::<u64>()).prop_map(|(generation, moves, deadline_ms)| {
-            FromHalod::Drain {
-                generation,
-                moves,
-                deadline_ms,
+        (any::<u64>(), vec(moved(), 0..4), any::<u64>()).prop_map(
+            |(generation, moves, deadline_ms)| {
+                FromHalod::Drain {
+                    generation,
+                    moves,
+                    deadline_ms,
+                }
             }
-        }),
+        ),
         any::<u64>().prop_map(|generation| FromHalod::Reserve { generation }),
         any::<u64>().prop_map(|generation| FromHalod::MayStop { generation }),
         any::<String>().prop_map(|reason| FromHalod::Error { reason }),

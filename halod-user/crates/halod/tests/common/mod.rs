@@ -435,7 +435,12 @@ impl Node {
         match self.hear().await {
             Some(FromHalod::RouteMoved { moves, .. }) => moves
                 .iter()
-                .map(|m| (m.routes.to_string(), m.to.to_string()))
+                .map(|m| {
+                    (
+                        m.routes.to_string(),
+                        m.to.as_ref().expect("a node has them").to_string(),
+                    )
+                })
                 .collect(),
             other => panic!("{other:?} in place of route_moved"),
         }
