@@ -113,7 +113,8 @@ fn receive(message: FromHalod, hooks: Option<&Hooks>) -> Result<(), ConnectionEr
         }
         FromHalod::RouteMoved { generation, moves } => {
             for moved in moves {
-                tracing::info!(generation, routes = %moved.routes, to = %moved.to, "routes moved");
+                let to = moved.to.as_ref().map_or("none", |to| to.as_str());
+                tracing::info!(generation, routes = %moved.routes, to, "routes moved");
             }
         }
         FromHalod::Reserve { generation } => tracing::info!(generation, "in reserve"),

@@ -62,9 +62,9 @@ fn hello() -> impl Strategy<Value = Hello> {
 }
 
 fn to_halod() -> impl Strategy<Value = ToHalod> {
-    let routes = vec((any::<u32>(), any::<u64>()), 0..4);
+    let by_route = vec((any::<u32>(), any::<u64>()), 0..4);
     let load =
-        (any::<u64>(), option::of(finite()), routes).prop_map(|(connections, value, routes)| {
+        (any::<u64>(), option::of(finite()), by_route).prop_map(|(connections, value, routes)| {
             Load {
                 connections,
                 value,

@@ -118,7 +118,7 @@ fn a_lost_node_that_returns_keeps_its_number_and_hears_where_its_routes_are() {
             ..
         } => moves
             .iter()
-            .any(|moved| moved.to == name("n3") && moved.routes.to_string() == "13-20"),
+            .any(|moved| moved.to == Some(name("n3")) && moved.routes.to_string() == "13-20"),
         _ => false,
     });
     assert!(told, "{actions:?}");
