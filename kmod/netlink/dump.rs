@@ -16,8 +16,8 @@ use crate::table::{Name, Table};
 /// Routes in one run of a dump: 2 KiB, so that several fit a reader's buffer.
 const RUN: usize = 512;
 
-/// Drains in one message of a dump: as long as a run.
-const DRAINS: usize = 64;
+/// Drains in one message of a dump: at most as long as a run, more or less.
+const DRAINS: usize = 40;
 
 /// The messages of a table's dump, in their order, by number: the head, the listeners, the
 /// nodes, the runs, the drains.
@@ -206,6 +206,7 @@ fn put_drains(table: &Table, first: usize, message: &mut Message) -> Result {
         let formers = table.request.formers.as_slice();
         let start = formers.partition_point(|former| former.route < route);
         let formers = formers.iter().skip(start);
+        let udp = formers.clone().next().map_or(0, |oldest| oldest.udp);
         let (mut nodes, mut left) = ([0; FORMERS_MAX * 4], [0; FORMERS_MAX * 4]);
         let mut used = 0;
         for ((node, ms), former) in (nodes.chunks_exact_mut(4).zip(left.chunks_exact_mut(4)))
@@ -220,7 +221,11 @@ fn put_drains(table: &Table, first: usize, message: &mut Message) -> Result {
             let nodes = nodes.get(..used).unwrap_or_default();
             message.put(uapi::HALOD_A_DRAIN_NODE as u16, nodes)?;
             let left = left.get(..used).unwrap_or_default();
-            message.put(uapi::HALOD_A_DRAIN_LEFT as u16, left)
+            message.put(uapi::HALOD_A_DRAIN_LEFT as u16, left)?;
+            match clock::until(udp) {
+                0 => Ok(()),
+                left => message.put_u32(uapi::HALOD_A_DRAIN_UDP_LEFT as u16, left),
+            }
         })?;
     }
     Ok(())

@@ -243,12 +243,13 @@ impl Parser<'_, '_> {
     }
 
     fn drain(&self, attr: &Attr<'_>, table: &mut TableRequest) -> Result {
-        let (mut route, mut nodes, mut left) = (None, None, None);
+        let (mut route, mut nodes, mut left, mut udp_left) = (None, None, None, 0);
         for field in attr.nested() {
             match u32::from(field.kind()) {
                 uapi::HALOD_A_DRAIN_ROUTE => route = Some(self.number(&field, field.u32())?),
                 uapi::HALOD_A_DRAIN_NODE => nodes = Some(field),
                 uapi::HALOD_A_DRAIN_LEFT => left = Some(field),
+                uapi::HALOD_A_DRAIN_UDP_LEFT => udp_left = self.number(&field, field.u32())?,
                 _ => {}
             }
         }
@@ -262,11 +263,16 @@ impl Parser<'_, '_> {
                 format_args!("a drain has 1 to {FORMERS_MAX} nodes, and as many times left"),
             ));
         }
+        let udp = match udp_left {
+            0 => 0,
+            ms => clock::after(ms),
+        };
         for (node, ms) in self.numbers(&nodes)?.zip(self.numbers(&left)?) {
             let former = Former {
                 route,
                 node,
                 deadline: clock::after(ms),
+                udp,
             };
             table.formers.push(former, FLAGS)?;
         }

@@ -98,12 +98,13 @@ fn forward<C: Cell>(
     place: Place,
     packet: &Packet,
 ) -> Decision {
+    let current = view.node_at(place);
     let (node, exit) = match view.drain_of(place.route) {
-        Some(drain) if packet.protocol == Protocol::Tcp => {
-            while_draining(view, draining, drain, place, packet)
-        }
-        // A UDP flow has no first packet to know it by.
-        _ => (view.node_at(place), Exit::Forward),
+        None => (current, Exit::Forward),
+        Some(drain) => match packet.protocol {
+            Protocol::Tcp => while_draining(draining, drain, current, place, packet),
+            Protocol::Udp => existing(drain.udp_node(draining.now), current),
+        },
     };
     match view.node_place(place, node) {
         Forward::To { address, port } => Decision::Rewrite {
@@ -120,22 +121,25 @@ fn forward<C: Cell>(
     }
 }
 
-/// The node (index + 1) of a TCP packet from a client to a draining route.
+/// The node (index + 1) of a TCP packet from a client to a draining route, whose own is `current`.
 fn while_draining<C: Cell>(
-    view: &View<'_>,
     draining: &Draining<'_, C>,
     drain: &Drain,
+    current: u16,
     place: Place,
     packet: &Packet,
 ) -> (u16, Exit) {
-    let current = view.node_at(place);
     let flow = draining.flows.as_ref().map(|flows| {
         let client = (&packet.src, packet.sport);
         let vip = (&packet.dst, packet.dport);
         (flows, flows.flow(client, vip, place.route))
     });
     if packet.opening {
-        let remembered = flow.is_some_and(|(flows, flow)| flows.remember(&flow, drain.current()));
+        let Some(tag) = drain.current() else {
+            // Nobody's: not to be remembered either.
+            return (current, Exit::Forward);
+        };
+        let remembered = flow.is_some_and(|(flows, flow)| flows.remember(&flow, tag));
         return match drain.node_of(None, draining.now) {
             // Forgotten, it must be where its next packet will be sent.
             Some(oldest) if !remembered => (oldest, Exit::ForwardFull),
@@ -143,7 +147,13 @@ fn while_draining<C: Cell>(
         };
     }
     let tag = flow.and_then(|(flows, flow)| flows.find(&flow));
-    match drain.node_of(tag, draining.now) {
+    existing(drain.node_of(tag, draining.now), current)
+}
+
+/// Where a packet that opens nothing goes: to a node that may still have it, or else to `current`.
+#[inline]
+fn existing(node: Option<u16>, current: u16) -> (u16, Exit) {
+    match node {
         Some(node) if node != current => (node, Exit::ForwardFormer),
         _ => (current, Exit::Forward),
     }

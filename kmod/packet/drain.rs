@@ -5,6 +5,10 @@
 //! packet of a remembered flow goes to the tag's node; a packet of an unknown flow belongs to a
 //! connection from before the first move, and goes to the oldest former node. So a route may move
 //! again while it drains, up to [`FORMERS_MAX`] times: each node on its way keeps its connections.
+//! A route that has no node any more drains just so, only that it takes no SYN.
+//!
+//! UDP has no first packet to know a flow by. All of it stays with the oldest former node for a
+//! while, or none.
 
 use super::flows::Tag;
 use super::refusal::Refusal;
@@ -23,6 +27,9 @@ pub struct Former {
     /// When its connections go to the route's node after all, on the clock of
     /// [`Drain::node_of`].
     pub deadline: u64,
+    /// When the route's UDP packets go to the route's node; 0 for at once. Counts for the oldest
+    /// node of a route.
+    pub udp: u64,
 }
 
 // A table's new nodes get tags that the table before had no use for: a flow that was remembered
@@ -59,12 +66,14 @@ pub struct Drain {
     pub(super) route: u16,
     /// The node of all flows that are not remembered.
     oldest: Leg,
+    /// When that is no longer the node of UDP.
+    udp: u64,
     /// The nodes of those that are, by tag.
     tagged: [Leg; Tag::ALL.len()],
     /// Whether a tag meant a node in the table before.
     kept: [bool; Tag::ALL.len()],
-    /// The tag of the route's node.
-    current: Tag,
+    /// The tag of the route's node, if it has one.
+    current: Option<Tag>,
 }
 
 impl Default for Drain {
@@ -72,9 +81,10 @@ impl Default for Drain {
         Drain {
             route: 0,
             oldest: Leg::default(),
+            udp: 0,
             tagged: [Leg::default(); Tag::ALL.len()],
             kept: [false; Tag::ALL.len()],
-            current: Tag::FIRST,
+            current: None,
         }
     }
 }
@@ -85,10 +95,16 @@ impl Drain {
         u32::from(self.route).wrapping_add(1)
     }
 
-    /// The tag under which new flows are remembered.
+    /// The tag under which new flows are remembered; None where the route has no node for them.
     #[inline]
-    pub fn current(&self) -> Tag {
+    pub fn current(&self) -> Option<Tag> {
         self.current
+    }
+
+    /// The node (index + 1) of the route's UDP packets; None for the route's own node.
+    #[inline]
+    pub fn udp_node(&self, now: u64) -> Option<u16> {
+        (now < self.udp).then_some(self.oldest.node)
     }
 
     /// The node (index + 1) of a flow remembered under `tag`, or of one that is not remembered;
@@ -128,21 +144,19 @@ impl Drain {
     }
 
     /// Puts a leg under its tag: the one it has, had in the table before, or one that was free
-    /// there and is here.
-    fn add(&mut self, mut leg: Leg, before: Option<&Drain>) {
+    /// there and is here. Gives the tag.
+    fn add(&mut self, mut leg: Leg, before: Option<&Drain>) -> Option<Tag> {
         self.oldest.extend(&leg);
         leg.extend(&self.oldest);
         let free = |tag: &Tag| !self.uses(*tag) && !self.keeps(*tag);
         let tag = self
             .tag_of(leg.id)
             .or_else(|| before?.tag_of(leg.id))
-            .or_else(|| Tag::ALL.into_iter().find(free));
-        let Some(tag) = tag else { return };
-        if let Some(place) = self.tagged.get_mut(tag.index()) {
-            leg.extend(place);
-            *place = leg;
-        }
-        self.current = tag;
+            .or_else(|| Tag::ALL.into_iter().find(free))?;
+        let place = self.tagged.get_mut(tag.index())?;
+        leg.extend(place);
+        *place = leg;
+        Some(tag)
     }
 }
 
@@ -194,9 +208,6 @@ pub(super) fn fill(
         let Some(&&first) = formers.peek() else { break };
         let route = first.route.wrapping_sub(1) as u16;
         let node = routes.get(usize::from(route)).copied().unwrap_or(0);
-        if node == 0 {
-            return Err(Refusal::DrainNoNode(first.route));
-        }
         let current = Leg {
             id: input
                 .route_nodes
@@ -211,6 +222,7 @@ pub(super) fn fill(
             route,
             // It needs no tag: it has whatever is not remembered.
             oldest: leg(first, ids)?,
+            udp: first.udp,
             kept: Tag::ALL.map(|tag| before.is_some_and(|before| before.uses(tag))),
             ..Drain::default()
         };
@@ -218,7 +230,9 @@ pub(super) fn fill(
         while let Some(former) = formers.next_if(|former| former.route == first.route) {
             drain.add(leg(*former, ids)?, before);
         }
-        drain.add(current, before);
+        if node != 0 {
+            drain.current = drain.add(current, before);
+        }
         if let Some(place) = draining.get_mut(usize::from(route)) {
             // At most 32,768 routes drain.
             *place = (index as u16).wrapping_add(1);

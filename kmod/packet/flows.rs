@@ -41,9 +41,6 @@ impl Tag {
     /// All there are.
     pub const ALL: [Tag; 7] = [Tag(1), Tag(2), Tag(3), Tag(4), Tag(5), Tag(6), Tag(7)];
 
-    /// The first of them.
-    pub const FIRST: Tag = Tag(1);
-
     /// 0 to 6, the place in `ALL`.
     #[inline]
     pub fn index(self) -> usize {

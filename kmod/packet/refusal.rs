@@ -88,8 +88,6 @@ pub enum Refusal {
     DrainRoute(u32),
     /// A draining route has too many former nodes.
     DrainDepth(u32),
-    /// A draining route has no node that new connections could go to.
-    DrainNoNode(u32),
     /// A draining route's former node is not there.
     DrainNode {
         /// The route.
@@ -180,7 +178,6 @@ impl fmt::Display for Refusal {
             DrainDepth(route) => {
                 write!(f, "route {route}: more than {FORMERS_MAX} former nodes")
             }
-            DrainNoNode(route) => write!(f, "route {route} drains, but has no node"),
             DrainNode { route, node } => {
                 write!(f, "node {node}: unknown (former node of route {route})")
             }

@@ -18,10 +18,11 @@ static const struct netlink_range_validation halod_a_table_routes_range = {
 };
 
 /* Common nested types */
-const struct nla_policy halod_drain_nl_policy[HALOD_A_DRAIN_LEFT + 1] = {
+const struct nla_policy halod_drain_nl_policy[HALOD_A_DRAIN_UDP_LEFT + 1] = {
 	[HALOD_A_DRAIN_ROUTE] = NLA_POLICY_MIN(NLA_U32, 1),
 	[HALOD_A_DRAIN_NODE] = NLA_POLICY_MIN_LEN(4),
 	[HALOD_A_DRAIN_LEFT] = NLA_POLICY_MIN_LEN(4),
+	[HALOD_A_DRAIN_UDP_LEFT] = { .type = NLA_U32, },
 };
 
 const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_NODE_PORT + 1] = {

@@ -110,7 +110,7 @@ pub mod run {
     pub const NODES: u16 = 2;
 }
 
-/// A route whose former nodes keep the TCP connections they have.
+/// A route whose former nodes keep the TCP connections they have. Where the route has no node, they do all the same, and new ones are dropped.
 pub mod drain {
     /// The route.
     pub const ROUTE: u16 = 1;
@@ -119,6 +119,9 @@ pub mod drain {
     /// For each of them the time it has left, in milliseconds. Connections that it still has then
     /// go to the route's node, which resets them.
     pub const LEFT: u16 = 3;
+    /// How long, in milliseconds, UDP packets of the route stay with the oldest former node. 0 or
+    /// absent: they go to the route's node at once.
+    pub const UDP_LEFT: u16 = 4;
 }
 
 /// Attributes of a table.

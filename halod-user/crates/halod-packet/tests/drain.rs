@@ -1,5 +1,5 @@
 //! Drains: while the set of flows has room and no deadline has passed, every connection stays with
-//! the node that it was opened on, whatever its route does.
+//! the node that it was opened on, whatever its route does; and UDP for a while with the oldest.
 
 mod common;
 
@@ -16,10 +16,12 @@ const CELLS: usize = 4_096;
 /// What happens to a route in a commit.
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    /// It moves to a node, and drains for so long.
+    /// It moves to a node, or to none (0), and drains for so long.
     Move(u32, u64),
-    /// The node is lost to another.
+    /// The node is lost to another, or to none.
     Fail(u32),
+    /// UDP stays with the oldest for so long.
+    KeepUdp(u64),
     /// A former node's drain ends early.
     End(prop::sample::Index),
     /// All do.
@@ -60,10 +62,11 @@ fn key() -> impl Strategy<Value = Key> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let node = || 1..=NODES;
+    let node = || 0..=NODES;
     prop_oneof![
         10 => (node(), 1u64..60).prop_map(|(node, after)| Change::Move(node, after)),
         1 => node().prop_map(Change::Fail),
+        3 => (0u64..40).prop_map(Change::KeepUdp),
         3 => any::<prop::sample::Index>().prop_map(Change::End),
         1 => Just(Change::EndAll),
     ]
@@ -88,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (key(), any::<bool>()).prop_map(|(key, local)| Step::Send(key, local)),
         8 => (key(), 1..=NODES, any::<bool>())
             .prop_map(|(key, node, local)| Step::Answer(key, node, local)),
-        1 => (key(), 1..=NODES).prop_map(|(key, node)| Step::Udp(key, node)),
+        2 => (key(), 1..=NODES).prop_map(|(key, node)| Step::Udp(key, node)),
         3 => Just(Step::SendAll),
         2 => (0u64..25).prop_map(Step::Pass),
     ]
@@ -111,10 +114,14 @@ struct World {
 }
 
 impl World {
-    /// A SYN goes to the current node, which has the connection from then on.
+    /// A SYN goes to the current node, which has the connection from then on; or to nobody.
     fn open(&mut self, force: &Force, key: Key) -> Result<(), TestCaseError> {
         let way = &force.ways[key.route];
         let sent = force.tcp(self.now, key, true);
+        if way.current.node == 0 {
+            prop_assert_eq!(sent, (0, Exit::DropNoNode));
+            return Ok(());
+        }
         prop_assert_eq!(sent, (way.current.node, Exit::Forward));
         let opened = Connection {
             node: way.current.node,
@@ -148,6 +155,7 @@ impl World {
             prop_assert_eq!(node, connection.node);
         }
         let name = match hook {
+            _ if node == 0 => Exit::DropNoNode,
             Hook::LocalOut => Exit::LocalOut,
             _ if node == way.current.node => Exit::Forward,
             _ => Exit::ForwardFormer,
@@ -244,11 +252,17 @@ impl World {
                 self.answer(*key, *node, hook)?;
             }
             Step::Udp(key, from) => {
-                let current = self.force.ways[key.route].current.node;
-                let sent = self
-                    .force
-                    .send(Hook::PreRouting, self.now, *key, Protocol::Udp, false);
-                prop_assert_eq!(sent, (current, Exit::Forward));
+                let way = &self.force.ways[key.route];
+                let (node, exit) =
+                    self.force
+                        .send(Hook::PreRouting, self.now, *key, Protocol::Udp, false);
+                prop_assert_eq!(node, way.udp_node(self.now), "UDP of {:?}", way);
+                let name = match node {
+                    0 => Exit::DropNoNode,
+                    _ if node == way.current.node => Exit::Forward,
+                    _ => Exit::ForwardFormer,
+                };
+                prop_assert_eq!(exit, name);
                 let exit =
                     self.force
                         .answer(Hook::PostRouting, self.now, *key, Protocol::Udp, *from);
@@ -270,6 +284,7 @@ fn apply(way: &mut Way, change: Change, now: u64) {
     match change {
         Change::Move(node, after) if node != way.current.node => way.go(node, now + after),
         Change::Fail(node) if node != way.current.node => way.fail(node),
+        Change::KeepUdp(time) => way.udp = now + time,
         Change::End(which) if !way.formers.is_empty() => {
             way.formers.remove(which.index(way.formers.len()));
         }
@@ -283,7 +298,7 @@ proptest! {
 
     #[test]
     fn every_connection_stays_where_it_was_opened(
-        nodes in [1..=NODES, 1..=NODES, 1..=NODES],
+        nodes in [0..=NODES, 0..=NODES, 0..=NODES],
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let mut world = World {

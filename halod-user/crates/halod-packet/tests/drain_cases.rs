@@ -179,6 +179,63 @@ fn a_tag_given_up_is_not_missed() {
     assert_eq!(node_of(&force, 0), B);
 }
 
+/// The last node of all goes: what it has lives on, and nothing new begins.
+#[test]
+fn a_route_without_a_node_keeps_its_connections_and_takes_no_new_ones() {
+    let old = Key { port: 1, ..KEY };
+    let force = change(&on_a(), |way| way.go(B, 200));
+    assert_eq!(force.tcp(0, KEY, true), (B, Exit::Forward));
+    let force = change(&force, |way| way.go(0, 100));
+    assert_eq!(force.tcp(0, old, false), (A, Exit::ForwardFormer));
+    assert_eq!(force.tcp(0, KEY, false), (B, Exit::ForwardFormer));
+    // Neither a new SYN nor one that is sent again: nothing is remembered, and nothing forgotten.
+    let new = Key { port: 2, ..KEY };
+    for key in [new, KEY] {
+        assert_eq!(force.tcp(0, key, true), (0, Exit::DropNoNode));
+        let sent = force.send(Hook::LocalOut, 0, key, Protocol::Tcp, true);
+        assert_eq!(sent, (0, Exit::DropNoNode));
+    }
+    assert_eq!(force.flows().map(|flows| flows.used()), Some(1));
+    assert_eq!(force.tcp(0, KEY, false), (B, Exit::ForwardFormer));
+    assert_eq!(answer(&force, 0, A), Exit::DropStale);
+    // After a deadline nobody is there to reset the connection.
+    assert_eq!(force.tcp(100, KEY, false), (0, Exit::DropNoNode));
+    assert_eq!(force.tcp(199, old, false), (A, Exit::ForwardFormer));
+    assert_eq!(force.tcp(200, old, false), (0, Exit::DropNoNode));
+    // A node again: C has what is new, the others what they had.
+    let force = change(&force, |way| way.go(C, 0));
+    assert_eq!(force.tcp(0, new, true), (C, Exit::Forward));
+    assert_eq!(force.tcp(0, KEY, false), (B, Exit::ForwardFormer));
+    assert_eq!(force.tcp(0, old, false), (A, Exit::ForwardFormer));
+}
+
+#[test]
+fn udp_moves_at_once_or_stays_a_while_with_the_oldest() {
+    let udp = |force: &Force, now| force.send(Hook::PreRouting, now, KEY, Protocol::Udp, false);
+    let force = change(&on_a(), |way| way.go(B, 100));
+    assert_eq!(udp(&force, 0), (B, Exit::Forward));
+    let force = change(&force, |way| way.udp = 50);
+    assert_eq!(udp(&force, 49), (A, Exit::ForwardFormer));
+    assert_eq!(udp(&force, 50), (B, Exit::Forward));
+    let sent = force.send(Hook::LocalOut, 49, KEY, Protocol::Udp, false);
+    assert_eq!(sent, (A, Exit::LocalOut));
+    // Both may answer: of a datagram nobody knows whose flow it is.
+    for node in [A, B] {
+        let exit = force.answer(Hook::PostRouting, 49, KEY, Protocol::Udp, node);
+        assert_eq!(exit, Exit::Reverse);
+    }
+    // It moves on: UDP stays where it was, and jumps once.
+    let force = change(&force, |way| way.go(C, 100));
+    assert_eq!(udp(&force, 49), (A, Exit::ForwardFormer));
+    assert_eq!(udp(&force, 50), (C, Exit::Forward));
+    // Back to A: that is the same node whatever the time.
+    let force = change(&force, |way| way.go(A, 100));
+    assert_eq!(udp(&force, 49), (A, Exit::Forward));
+    assert_eq!(udp(&force, 50), (A, Exit::Forward));
+    let force = change(&force, |way| way.go(0, 100));
+    assert_eq!(udp(&force, 50), (0, Exit::DropNoNode));
+}
+
 #[test]
 fn refusals_name_what_is_wrong() {
     let listener = Listener {
@@ -199,6 +256,7 @@ fn refusals_name_what_is_wrong() {
                 route: *route,
                 node: *node,
                 deadline: 1,
+                udp: 0,
             })
             .collect();
         let input = Input {
@@ -231,5 +289,6 @@ fn refusals_name_what_is_wrong() {
         refusal(&[(1, 2), (1, 0)]),
         "node 0: unknown (former node of route 1)"
     );
-    assert_eq!(refusal(&[(3, 1)]), "route 3 drains, but has no node");
+    // Route 3 has no node.
+    assert_eq!(refusal(&[(3, 1)]), "accepted");
 }

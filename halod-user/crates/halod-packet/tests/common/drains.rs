@@ -36,11 +36,14 @@ pub struct Stay {
     pub deadline: u64,
 }
 
-/// A route's way: the stays that drain from the oldest on, and the current one.
+/// A route's way: the stays that drain from the oldest on, and the current one, whose node is 0
+/// where the route has none.
 #[derive(Clone, Debug)]
 pub struct Way {
     pub formers: Vec<Stay>,
     pub current: Stay,
+    /// Until when UDP stays with the oldest.
+    pub udp: u64,
 }
 
 impl Way {
@@ -59,6 +62,14 @@ impl Way {
         Some(if kept { own.node } else { self.current.node })
     }
 
+    /// Where UDP goes.
+    pub fn udp_node(&self, now: u64) -> u32 {
+        match self.formers.first() {
+            Some(oldest) if now < self.udp => oldest.node,
+            _ => self.current.node,
+        }
+    }
+
     /// Nodes whose connections are told by the set of flows.
     pub fn is_told(&self, node: u32) -> bool {
         !self.formers.is_empty() && self.stays().skip(1).any(|at| at.node == node)
@@ -66,10 +77,12 @@ impl Way {
 
     /// Moves on; the oldest is given up where there would be too many.
     pub fn go(&mut self, node: u32, deadline: u64) {
-        self.formers.push(Stay {
-            deadline,
-            ..self.current
-        });
+        if self.current.node != 0 {
+            self.formers.push(Stay {
+                deadline,
+                ..self.current
+            });
+        }
         if self.formers.len() > FORMERS_MAX {
             self.formers.remove(0);
         }
@@ -140,6 +153,7 @@ pub fn table(ways: &[Way], turn: usize, previous: &[Drain]) -> Table {
             route,
             node: stay.node,
             deadline: stay.deadline,
+            udp: way.udp,
         }));
     }
     let route_nodes: Vec<u32> = ways.iter().map(|way| way.current.node).collect();
@@ -172,6 +186,7 @@ impl Force {
                     node,
                     deadline: u64::MAX,
                 },
+                udp: 0,
             })
             .into();
         let table = table(&ways, 0, &[]);
@@ -213,7 +228,7 @@ impl Force {
         decide(&self.table.view(), &draining, hook, &Parsed::Packet(packet))
     }
 
-    /// Sends a packet from a client: the node that it goes to, and the exit.
+    /// Sends a packet from a client: the node that it goes to, 0 where there is none, and the exit.
     pub fn send(
         &self,
         hook: Hook,
@@ -243,6 +258,7 @@ impl Force {
                 assert_eq!(port, node_port(node, key.route));
                 (node, exit)
             }
+            Decision::Exit(Exit::DropNoNode) => (0, Exit::DropNoNode),
             other => panic!("{other:?}"),
         }
     }
