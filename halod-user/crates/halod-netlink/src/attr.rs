@@ -60,6 +60,12 @@ impl Writer {
         self.bytes(kind, &value.to_ne_bytes())
     }
 
+    /// Adds numbers of 32 bits as one attribute.
+    pub(crate) fn u32s(&mut self, kind: u16, values: impl Iterator<Item = u32>) -> Result<()> {
+        let bytes: Vec<u8> = values.flat_map(u32::to_ne_bytes).collect();
+        self.bytes(kind, &bytes)
+    }
+
     /// Adds an address in network byte order.
     pub(crate) fn address(&mut self, kind: u16, value: IpAddr) -> Result<()> {
         match value {

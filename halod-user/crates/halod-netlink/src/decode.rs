@@ -2,7 +2,7 @@
 //! skipped, as a later module may have more; known ones must be exact.
 
 use crate::attr::{Wrong, read};
-use crate::model::{Listener, Node, Protocol, Status, Table};
+use crate::model::{Drain, Former, Listener, Node, Protocol, Status, Table};
 use crate::uapi;
 
 type Decoded<T> = Result<T, Wrong>;
@@ -15,6 +15,7 @@ fn needed<T>(value: Option<T>, name: &str) -> Decoded<T> {
 pub(crate) fn status(attrs: &[u8]) -> Decoded<Status> {
     let (mut version, mut generation, mut routes) = (None, None, None);
     let (mut listeners, mut nodes) = (None, None);
+    let (mut draining, mut flows, mut flow_slots) = (0, 0, 0);
     for attr in read(attrs) {
         let attr = attr?;
         match attr.kind {
@@ -23,6 +24,9 @@ pub(crate) fn status(attrs: &[u8]) -> Decoded<Status> {
             uapi::status::ROUTES => routes = Some(attr.u32()?),
             uapi::status::LISTENERS => listeners = Some(attr.u32()?),
             uapi::status::NODES => nodes = Some(attr.u32()?),
+            uapi::status::DRAINING => draining = attr.u32()?,
+            uapi::status::FLOWS => flows = attr.u32()?,
+            uapi::status::FLOW_SLOTS => flow_slots = attr.u32()?,
             _ => {}
         }
     }
@@ -32,6 +36,9 @@ pub(crate) fn status(attrs: &[u8]) -> Decoded<Status> {
         routes: needed(routes, "routes")?,
         listeners: needed(listeners, "listeners")?,
         nodes: needed(nodes, "nodes")?,
+        draining,
+        flows,
+        flow_slots,
     })
 }
 
@@ -70,6 +77,7 @@ pub(crate) struct TableParts {
     nodes: Vec<Node>,
     runs: Vec<(u32, Vec<u32>)>,
     described: usize,
+    drains: Vec<Drain>,
 }
 
 impl TableParts {
@@ -94,13 +102,17 @@ impl TableParts {
                     bounded(self.described.saturating_sub(1), uapi::MAX_ROUTES, "routes")?;
                     self.runs.push((first, nodes));
                 }
+                uapi::table::DRAIN => {
+                    bounded(self.drains.len(), uapi::MAX_ROUTES, "drains")?;
+                    self.drains.push(drain(attr.value)?);
+                }
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// The whole table, where every route was described exactly once.
+    /// The whole table, where every route was described exactly once, and drains at most once.
     pub(crate) fn finish(self) -> Decoded<Table> {
         let routes = needed(self.routes, "routes")?;
         bounded(
@@ -123,11 +135,21 @@ impl TableParts {
         if let Some(index) = owners.iter().position(Option::is_none) {
             return Err(format!("route {} of {routes} is not described", index + 1));
         }
+        let mut last = 0;
+        for &Drain { route, .. } in &self.drains {
+            if route <= last || route > routes {
+                return Err(format!(
+                    "a drain of route {route} of {routes} comes after one of route {last}"
+                ));
+            }
+            last = route;
+        }
         Ok(Table {
             generation: needed(self.generation, "generation")?,
             routes: owners.into_iter().flatten().collect(),
             listeners: self.listeners,
             nodes: self.nodes,
+            drains: self.drains,
         })
     }
 }
@@ -203,6 +225,38 @@ fn target(attrs: &[u8]) -> Decoded<(u32, u16)> {
         needed(listener, "target.listener")?,
         needed(port, "target.port")?,
     ))
+}
+
+fn drain(attrs: &[u8]) -> Decoded<Drain> {
+    let (mut route, mut udp_left_ms) = (None, 0);
+    let (mut nodes, mut left): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::drain::ROUTE => route = Some(attr.u32()?),
+            uapi::drain::NODE => nodes = attr.u32s()?.collect(),
+            uapi::drain::LEFT => left = attr.u32s()?.collect(),
+            uapi::drain::UDP_LEFT => udp_left_ms = attr.u32()?,
+            _ => {}
+        }
+    }
+    let route = needed(route, "drain.route")?;
+    let most = uapi::MAX_FORMERS as usize;
+    if !(1..=most).contains(&nodes.len()) || nodes.len() != left.len() {
+        return Err(format!(
+            "route {route} drains from {} nodes with {} times left; it has 1 to {most} of both",
+            nodes.len(),
+            left.len()
+        ));
+    }
+    let formers = nodes.into_iter().zip(left);
+    Ok(Drain {
+        route,
+        formers: formers
+            .map(|(node, left_ms)| Former { node, left_ms })
+            .collect(),
+        udp_left_ms,
+    })
 }
 
 fn run(attrs: &[u8]) -> Decoded<(u32, Vec<u32>)> {

@@ -2,7 +2,7 @@
 
 use crate::attr::Writer;
 use crate::error::Result;
-use crate::model::{Listener, Node, Table};
+use crate::model::{Drain, Listener, Node, Table};
 use crate::uapi;
 
 /// The attributes of a commit of `table` where `expected` is in force.
@@ -27,7 +27,7 @@ pub(crate) fn flush(expected: Option<u64>) -> Result<Vec<u8>> {
     Ok(out.finish())
 }
 
-/// Listeners, nodes and runs.
+/// Listeners, nodes, runs and drains.
 pub(crate) fn content(out: &mut Writer, table: &Table) -> Result<()> {
     for it in &table.listeners {
         out.nest(uapi::table::LISTENER, |out| listener(out, it))?;
@@ -39,12 +39,24 @@ pub(crate) fn content(out: &mut Writer, table: &Table) -> Result<()> {
     for run in table.routes.chunks(uapi::MAX_RUN as usize) {
         out.nest(uapi::table::RUN, |out| {
             out.u32(uapi::run::FIRST, first)?;
-            let nodes: Vec<u8> = run.iter().flat_map(|id| id.to_ne_bytes()).collect();
-            out.bytes(uapi::run::NODES, &nodes)
+            out.u32s(uapi::run::NODES, run.iter().copied())
         })?;
         first += uapi::MAX_RUN;
     }
+    for it in &table.drains {
+        out.nest(uapi::table::DRAIN, |out| drain(out, it))?;
+    }
     Ok(())
+}
+
+fn drain(out: &mut Writer, drain: &Drain) -> Result<()> {
+    out.u32(uapi::drain::ROUTE, drain.route)?;
+    out.u32s(uapi::drain::NODE, drain.formers.iter().map(|it| it.node))?;
+    out.u32s(uapi::drain::LEFT, drain.formers.iter().map(|it| it.left_ms))?;
+    match drain.udp_left_ms {
+        0 => Ok(()),
+        left => out.u32(uapi::drain::UDP_LEFT, left),
+    }
 }
 
 fn listener(out: &mut Writer, listener: &Listener) -> Result<()> {

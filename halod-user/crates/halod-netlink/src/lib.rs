@@ -21,4 +21,4 @@ pub mod uapi;
 pub use client::Client;
 pub use error::{Error, Result};
 pub use events::Events;
-pub use model::{Listener, Node, Protocol, Status, Table};
+pub use model::{Drain, Former, Listener, Node, Protocol, Status, Table};

@@ -19,6 +19,15 @@ pub struct Status {
     pub listeners: u32,
     /// Number of nodes in the table.
     pub nodes: u32,
+    /// Number of routes that drain.
+    #[serde(default)]
+    pub draining: u32,
+    /// Connections of draining routes that are remembered, more or less; 0 in an event.
+    #[serde(default)]
+    pub flows: u32,
+    /// Room for such connections; 0 while nothing drains, and in an event.
+    #[serde(default)]
+    pub flow_slots: u32,
 }
 
 /// The transport protocol of a listener.
@@ -101,6 +110,27 @@ pub struct Node {
     pub targets: Vec<(u32, u16)>,
 }
 
+/// A route whose former nodes keep the TCP connections they have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// The route, from 1.
+    pub route: u32,
+    /// Its former nodes from the oldest on: 1 to [`MAX_FORMERS`](crate::uapi::MAX_FORMERS).
+    pub formers: Vec<Former>,
+    /// How long, in milliseconds, UDP packets of the route stay with the oldest of them; 0: they go
+    /// to the route's node.
+    pub udp_left_ms: u32,
+}
+
+/// A node that a route has left, and that keeps the TCP connections it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The node's id, never 0.
+    pub node: u32,
+    /// For how long, in milliseconds. What it still has then goes to the route's node.
+    pub left_ms: u32,
+}
+
 /// The whole table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
@@ -113,4 +143,6 @@ pub struct Table {
     pub listeners: Vec<Listener>,
     /// The nodes.
     pub nodes: Vec<Node>,
+    /// The routes that drain, in ascending order.
+    pub drains: Vec<Drain>,
 }

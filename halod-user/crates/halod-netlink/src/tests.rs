@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::attr::Writer;
 use crate::decode::{self, TableParts};
 use crate::message::{self, Content, Failure};
-use crate::model::{Listener, Node, Protocol, Table};
+use crate::model::{Drain, Former, Listener, Node, Protocol, Table};
 use crate::{encode, uapi};
 
 fn listener() -> impl Strategy<Value = Listener> {
@@ -46,23 +46,45 @@ fn node() -> impl Strategy<Value = Node> {
         })
 }
 
+/// Drains of some of so many routes.
+fn drains(routes: u32) -> impl Strategy<Value = Vec<Drain>> {
+    let former = (1u32.., any::<u32>()).prop_map(|(node, left_ms)| Former { node, left_ms });
+    let drain = (vec(former, 1..=uapi::MAX_FORMERS as usize), any::<u32>());
+    let most = routes.min(9) as usize;
+    proptest::collection::btree_map(1..=routes.max(1), drain, 0..=most).prop_map(|drains| {
+        let drains = drains.into_iter();
+        drains
+            .map(|(route, (formers, udp_left_ms))| Drain {
+                route,
+                formers,
+                udp_left_ms,
+            })
+            .collect()
+    })
+}
+
 fn table() -> impl Strategy<Value = Table> {
     let routes = prop_oneof![
         vec(any::<u32>(), 0..30),
         Just((0..uapi::MAX_ROUTES).collect()),
         Just((0..uapi::MAX_RUN + 1).collect()),
     ];
+    let routes = routes.prop_flat_map(|routes: Vec<u32>| {
+        let drains = drains(routes.len() as u32);
+        (Just(routes), drains)
+    });
     (
         any::<u64>(),
         routes,
         vec(listener(), 0..5),
         vec(node(), 0..9),
     )
-        .prop_map(|(generation, routes, listeners, nodes)| Table {
+        .prop_map(|(generation, (routes, drains), listeners, nodes)| Table {
             generation,
             routes,
             listeners,
             nodes,
+            drains,
         })
 }
 
@@ -144,8 +166,7 @@ fn refused(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> String {
     let table = Table {
         generation: 7,
         routes: vec![1, 1, 2],
-        listeners: Vec::new(),
-        nodes: Vec::new(),
+        ..Table::default()
     };
     let mut messages = dump(&table);
     change(&mut messages);
@@ -170,6 +191,85 @@ fn a_table_has_each_route_once() {
         messages.push(out.finish());
     });
     assert_eq!(huge, "more than 32768 routes");
+}
+
+/// What is said of a table whose dump goes on with this drain.
+fn refused_drain(route: u32, nodes: &[u32], left: &[u32]) -> String {
+    refused(|messages| {
+        let mut out = Writer::default();
+        let written = out.nest(uapi::table::DRAIN, |out| {
+            out.u32(uapi::drain::ROUTE, route)?;
+            out.u32s(uapi::drain::NODE, nodes.iter().copied())?;
+            out.u32s(uapi::drain::LEFT, left.iter().copied())
+        });
+        written.expect("short");
+        messages.push(out.finish());
+    })
+}
+
+#[test]
+fn a_drain_is_of_a_route_that_is_there_and_of_as_many_nodes_as_times() {
+    let order = refused_drain(4, &[1], &[1]);
+    assert_eq!(order, "a drain of route 4 of 3 comes after one of route 0");
+    let order = refused_drain(0, &[1], &[1]);
+    assert_eq!(order, "a drain of route 0 of 3 comes after one of route 0");
+    for (nodes, left) in [
+        (&[1, 2][..], &[1][..]),
+        (&[], &[]),
+        (&[1, 2, 3, 4], &[1, 1, 1, 1]),
+    ] {
+        let counts = refused_drain(2, nodes, left);
+        let said = format!(
+            "route 2 drains from {} nodes with {} times left; it has 1 to 3 of both",
+            nodes.len(),
+            left.len()
+        );
+        assert_eq!(counts, said);
+    }
+    let twice = refused(|messages| {
+        let drain = Drain {
+            route: 2,
+            formers: vec![Former {
+                node: 1,
+                left_ms: 9,
+            }],
+            udp_left_ms: 0,
+        };
+        let table = Table {
+            drains: vec![drain.clone(), drain],
+            ..Table::default()
+        };
+        messages.push(dump(&table).remove(1));
+    });
+    assert_eq!(twice, "a drain of route 2 of 3 comes after one of route 2");
+}
+
+#[test]
+fn a_status_says_what_drains_and_an_event_need_not() {
+    let mut out = Writer::default();
+    out.u64(uapi::status::GENERATION, 7).expect("short");
+    for kind in [
+        uapi::status::ROUTES,
+        uapi::status::LISTENERS,
+        uapi::status::NODES,
+    ] {
+        out.u32(kind, 1).expect("short");
+    }
+    let event = out.finish();
+    let status = decode::status(&event).expect("complete");
+    assert_eq!(
+        (status.draining, status.flows, status.flow_slots),
+        (0, 0, 0)
+    );
+    let mut out = Writer::default();
+    out.u32(uapi::status::DRAINING, 3).expect("short");
+    out.u32(uapi::status::FLOWS, 5).expect("short");
+    out.u32(uapi::status::FLOW_SLOTS, 8).expect("short");
+    let status = decode::status(&[event, out.finish()].concat()).expect("complete");
+    assert_eq!(
+        (status.draining, status.flows, status.flow_slots),
+        (3, 5, 8)
+    );
 }
 
 #[test]

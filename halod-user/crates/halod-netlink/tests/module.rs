@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use halod_netlink::{Client, Error, Events, Listener, Node, Protocol, Table, uapi};
+use halod_netlink::{Client, Drain, Error, Events, Former, Listener, Node, Protocol, Table, uapi};
 
 fn listener(name: &str, address: &str, port: u16) -> Listener {
     Listener {
@@ -38,6 +38,7 @@ fn table(routes: u32, nodes: u32) -> Table {
             listener("browsers", "2001:db8:1::1", 8000),
         ],
         nodes: (1..=nodes).map(node).collect(),
+        drains: Vec::new(),
     }
 }
 
@@ -78,6 +79,45 @@ async fn a_small_and_the_largest_table_come_back_as_committed() {
             read == told(table, generation),
             "another table than was committed"
         );
+    }
+}
+
+#[tokio::test]
+#[ignore = "changes the kernel's table of this network namespace"]
+async fn drains_come_back_with_less_time_left() {
+    let mut client = Client::connect().expect("the module is loaded");
+    let left = |node, left_ms| Former { node, left_ms };
+    let mut table = table(24, 3);
+    table.drains = (1..=24)
+        .map(|route| Drain {
+            route,
+            formers: vec![left(1, 3_000_000), left(2, 60_000), left(3, 0)],
+            udp_left_ms: route % 2 * 50_000,
+        })
+        .collect();
+    let now = client.status().await.expect("status").generation;
+    client.commit(&table, now).await.expect("commit");
+    let status = client.status().await.expect("status");
+    assert_eq!((status.draining, status.flows), (24, 0));
+    assert!(status.flow_slots >= 16, "{status:?}");
+
+    let read = client.table().await.expect("table");
+    assert_eq!(read.drains.len(), table.drains.len());
+    let lefts = |drain: &Drain| {
+        let mut all: Vec<u32> = drain.formers.iter().map(|former| former.left_ms).collect();
+        all.push(drain.udp_left_ms);
+        all
+    };
+    for (read, told) in read.drains.iter().zip(&table.drains) {
+        assert_eq!(read.route, told.route);
+        let nodes =
+            |drain: &Drain| -> Vec<u32> { drain.formers.iter().map(|it| it.node).collect() };
+        assert_eq!(nodes(read), nodes(told));
+        for (read, told) in lefts(read).into_iter().zip(lefts(told)) {
+            // A tick more than was asked for, or what has passed less.
+            let range = told.saturating_sub(30_000)..=told + 10;
+            assert!(range.contains(&read), "{read} ms left of {told}");
+        }
     }
 }
 

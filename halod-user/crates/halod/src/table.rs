@@ -25,6 +25,7 @@ pub fn table(cluster: &Cluster) -> Table {
                 targets: targets(listeners, &node.ports),
             })
             .collect(),
+        drains: Vec::new(),
     }
 }
 

@@ -109,6 +109,9 @@ impl Kernel for Memory {
             routes: state.table.routes.len() as u32,
             listeners: state.table.listeners.len() as u32,
             nodes: state.table.nodes.len() as u32,
+            draining: state.table.drains.len() as u32,
+            flows: 0,
+            flow_slots: 0,
         })
     }
 
