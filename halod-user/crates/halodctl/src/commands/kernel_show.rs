@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use halod_netlink::{Client, Listener, Node, Table};
+use halod_netlink::{Client, Former, Listener, Node, Status, Table};
 use halod_routes::RouteSet;
 use serde::Serialize;
 
@@ -21,6 +21,11 @@ struct Report {
     listeners: Vec<Listener>,
     nodes: Vec<Node>,
     runs: Vec<Run>,
+    drains: Vec<Draining>,
+    /// Connections of draining routes that are remembered, more or less.
+    flows: u32,
+    /// Room for such connections.
+    flow_slots: u32,
 }
 
 /// The routes of one node.
@@ -31,14 +36,24 @@ struct Run {
     routes: RouteSet,
 }
 
-pub async fn run(output: &mut Output) -> Result<(), Failure> {
-    let mut kernel = Client::connect()?;
-    let version = kernel.status().await?.version;
-    let table = kernel.table().await?;
-    output.result(&report(version, table), text)
+/// Routes that drain alike.
+#[derive(Serialize)]
+struct Draining {
+    routes: RouteSet,
+    /// Their former nodes from the oldest on, with the time left in whole seconds, begun ones too.
+    formers: Vec<Former>,
+    /// The same for UDP with the oldest of them.
+    udp_left_ms: u32,
 }
 
-fn report(version: String, table: Table) -> Report {
+pub async fn run(output: &mut Output) -> Result<(), Failure> {
+    let mut kernel = Client::connect()?;
+    let status = kernel.status().await?;
+    let table = kernel.table().await?;
+    output.result(&report(status, table), text)
+}
+
+fn report(status: Status, table: Table) -> Report {
     let mut by_node: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (route, &node) in (1..).zip(&table.routes) {
         by_node.entry(node).or_default().push(route);
@@ -48,13 +63,41 @@ fn report(version: String, table: Table) -> Report {
         routes: routes.into_iter().collect(),
     });
     Report {
-        version,
+        version: status.version,
         generation: table.generation,
         routes: table.routes.len() as u32,
         runs: runs.collect(),
+        drains: drains(&table),
+        flows: status.flows,
+        flow_slots: status.flow_slots,
         listeners: table.listeners,
         nodes: table.nodes,
     }
+}
+
+/// The drains of a table, those of the same nodes and times together.
+fn drains(table: &Table) -> Vec<Draining> {
+    let whole_seconds = |ms: u32| ms.div_ceil(1000).saturating_mul(1000);
+    let mut alike: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    for drain in &table.drains {
+        let formers = drain.formers.iter();
+        let formers: Vec<(u32, u32)> = formers
+            .map(|former| (former.node, whole_seconds(former.left_ms)))
+            .collect();
+        let key = (formers, whole_seconds(drain.udp_left_ms));
+        alike.entry(key).or_default().push(drain.route);
+    }
+    let alike = alike.into_iter();
+    alike
+        .map(|((formers, udp_left_ms), routes)| Draining {
+            routes: routes.into_iter().collect(),
+            formers: formers
+                .into_iter()
+                .map(|(node, left_ms)| Former { node, left_ms })
+                .collect(),
+            udp_left_ms,
+        })
+        .collect()
 }
 
 fn text(report: &Report) -> String {
@@ -95,16 +138,38 @@ fn text(report: &Report) -> String {
             targets.join(" "),
         ]
     });
+    let name = |id: u32| {
+        let node = report.nodes.iter().find(|node| node.id == id);
+        node.map(|node| node.name.as_str())
+    };
     let runs = report.runs.iter().map(|run| {
-        let name = report.nodes.iter().find(|node| Some(node.id) == run.node);
         [
             or_dash(run.node),
-            or_dash(name.map(|node| node.name.as_str())),
+            or_dash(run.node.and_then(name)),
             run.routes.len().to_string(),
             run.routes.to_string(),
         ]
     });
-    [
+    let drains = report.drains.iter().map(|drain| {
+        let formers: Vec<String> = drain
+            .formers
+            .iter()
+            .map(|former| {
+                let name = name(former.node).map_or_else(|| former.node.to_string(), str::to_owned);
+                format!("{name} {} s", former.left_ms / 1000)
+            })
+            .collect();
+        [
+            formers.join(", "),
+            match drain.udp_left_ms {
+                0 => or_dash(None::<u32>),
+                left => format!("{} s", left / 1000),
+            },
+            drain.routes.len().to_string(),
+            drain.routes.to_string(),
+        ]
+    });
+    let mut parts = vec![
         head,
         table(
             &[
@@ -114,6 +179,85 @@ fn text(report: &Report) -> String {
         ),
         table(&["NODE", "NAME", "ADDRESSES", "OTHER PORTS"], nodes),
         table(&["NODE", "NAME", "COUNT", "ROUTES"], runs),
-    ]
-    .join("\n")
+    ];
+    if !report.drains.is_empty() {
+        let header = ["DRAINING FROM, OLDEST FIRST", "UDP", "COUNT", "ROUTES"];
+        parts.push(table(&header, drains));
+        parts.push(format!(
+            "{} of these routes remembered, room for {}\n",
+            counted(report.flows as usize, "connection"),
+            report.flow_slots
+        ));
+    }
+    parts.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use halod_netlink::Drain;
+
+    use super::*;
+
+    #[test]
+    fn routes_that_drain_alike_are_one_line() {
+        let node = |id: u32| Node {
+            id,
+            name: format!("n{id}"),
+            addresses: vec![[192, 0, 2, id as u8].into()],
+            targets: Vec::new(),
+        };
+        let drain = |route, lefts: &[(u32, u32)], udp_left_ms| Drain {
+            route,
+            formers: lefts
+                .iter()
+                .map(|&(node, left_ms)| Former { node, left_ms })
+                .collect(),
+            udp_left_ms,
+        };
+        let table = Table {
+            generation: 7,
+            routes: vec![3, 3, 3, 0, 1],
+            nodes: vec![node(1), node(2), node(3)],
+            drains: vec![
+                drain(1, &[(1, 41_990), (2, 60_000)], 0),
+                drain(2, &[(1, 4)], 3),
+                drain(3, &[(1, 42_000), (2, 59_996)], 0),
+                drain(4, &[(1, 1_001)], 0),
+            ],
+            ..Table::default()
+        };
+        let status = Status {
+            version: "0".into(),
+            generation: 7,
+            routes: 5,
+            listeners: 0,
+            nodes: 3,
+            draining: 4,
+            flows: 1,
+            flow_slots: 64,
+        };
+        let report = report(status, table);
+        let text = text(&report);
+        let rows: Vec<String> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("DRAINING"))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                "DRAINING FROM, OLDEST FIRST UDP COUNT ROUTES",
+                "n1 1 s 1 s 1 2",
+                "n1 2 s - 1 4",
+                "n1 42 s, n2 60 s - 2 1,3",
+                "",
+                "1 connection of these routes remembered, room for 64",
+            ]
+        );
+        let json = serde_json::to_value(&report).expect("JSON");
+        let formers =
+            serde_json::json!([{"node": 1, "left_ms": 42_000}, {"node": 2, "left_ms": 60_000}]);
+        assert_eq!(json["drains"][2]["formers"], formers);
+        assert_eq!(json["flow_slots"], 64);
+    }
 }
