@@ -25,6 +25,7 @@ paths          programs, module and kernel sources; each can be set by environme
 netns          a namespace: entering it, running programs and event loops in it
 topology       building and deleting the plan above
 process        a program that was started: its log, its end
+forked         the same of a Python program, in a fork of this one
 wait           polling with a deadline
 module, dmesg  insmod and rmmod; what the kernel said since a moment
 kernel         the route table through the kernel's own netlink library
@@ -32,10 +33,13 @@ echo           servers that say who they are, for tests of the data path alone
 traffic        clients of them that keep talking and miss nothing
 wire           raw packets: sending them, and seeing what arrives
 pushserver     nginx with nchan
+example        the push servers of docs/examples
+agent_events   what agents tell on their event streams
 machine        a node's machine: push server and agent; kill it, cut its link
 daemon         halod: its configuration, process and control socket
 cluster        daemon, machines and kernel together
 subscribers    browsers: Server-Sent Events and WebSocket, reconnecting
+streams        browsers of the example push server, which resume
 publisher      the application that publishes to users
 checks         assertions with words
 =============  =================================================================

@@ -5,7 +5,8 @@ from pathlib import Path
 from . import addresses
 from .daemon import Daemon, Settings
 from .kernel import Kernel
-from .machine import Machine
+from .machine import Machine, Pushes
+from .pushserver import PushServer
 from .topology import Topology
 from .wait import until
 
@@ -33,10 +34,18 @@ def holders_24(*slots: str) -> list[str]:
 
 
 class Cluster:
-    """halod, and the machines of nodes that were started."""
+    """halod, and the machines of nodes that were started, all with the same push server and agent's options."""
 
-    def __init__(self, net: Topology, directory: Path, settings: Settings = Settings()):
+    def __init__(
+        self,
+        net: Topology,
+        directory: Path,
+        settings: Settings = Settings(),
+        push: Pushes = PushServer,
+        options: tuple[object, ...] = (),
+    ):
         self.net = net
+        self._push, self._options = push, options
         self.directory = directory
         self.daemon = Daemon(net.halod, directory, settings)
         self.kernel = Kernel(net.halod)
@@ -51,7 +60,8 @@ class Cluster:
         """The machine of n<number>, not started by this."""
         name = f"n{number}"
         if name not in self.machines:
-            self.machines[name] = Machine(self.net, number, self.directory, self.daemon.settings.routes)
+            routes = self.daemon.settings.routes
+            self.machines[name] = Machine(self.net, number, self.directory, routes, self._push, self._options)
         return self.machines[name]
 
     def start(self, nodes: int) -> "Cluster":

@@ -10,7 +10,9 @@ from .cluster import Cluster
 from .daemon import Settings
 from .echo import Echo
 from .kernel import Kernel, Listener, Node, Table, lab_listeners, lab_nodes
+from .machine import Pushes
 from .publisher import Published, message, publish
+from .pushserver import PushServer
 from .subscribers import RECONNECT, Browsers, User
 from .topology import Topology, sweep
 from .wait import TooLate, until
@@ -24,18 +26,24 @@ class Lab:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/run"))
         self.directory.chmod(0o755)
+        self.machines = 4  # of nodes, in the network; to be set before it is made
         self._net: Topology | None = None
 
     @property
     def net(self) -> Topology:
         """The network of the package's drawing, made on first use."""
         if self._net is None:
-            self._net = Topology()
+            self._net = Topology(self.machines)
         return self._net
 
-    def cluster(self, nodes: int = 0, **settings: object) -> Cluster:
-        """A cluster with its daemon and n1 .. n<nodes> started; settings as in `daemon.Settings`."""
-        return Cluster(self.net, self.directory, Settings(**settings)).start(nodes)  # type: ignore[arg-type]
+    def cluster(
+        self, nodes: int = 0, push: Pushes = PushServer, options: tuple[object, ...] = (), **settings: object
+    ) -> Cluster:
+        """A cluster with its daemon and n1 .. n<nodes> started.
+
+        `push` and `options` as in `Machine`, settings as in `daemon.Settings`.
+        """
+        return Cluster(self.net, self.directory, Settings(**settings), push, options).start(nodes)  # type: ignore[arg-type]
 
     def echoes(self, nodes: int, **options: object) -> list[Echo]:
         """Echo servers on the machines of n1 .. n<nodes>."""

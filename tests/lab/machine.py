@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from . import addresses, netns, paths
+from . import addresses, example, netns, paths
 from .process import Process
 from .pushserver import PushServer
 from .topology import Topology
@@ -15,17 +15,32 @@ from .wait import until
 HOOK = Path(__file__).with_name("ask-users-to-reconnect")
 
 
-class Machine:
-    """Node n<number>."""
+# What can be a node's push server. The examples hear of moves by the agent's events, nginx by its hook.
+Pushes = type[PushServer | example.LongPolling]
 
-    def __init__(self, net: Topology, number: int, directory: Path, routes: int = addresses.ROUTES):
+
+class Machine:
+    """Node n<number>: a push server, and an agent with these options more than its usual ones."""
+
+    def __init__(
+        self,
+        net: Topology,
+        number: int,
+        directory: Path,
+        routes: int = addresses.ROUTES,
+        push: Pushes = PushServer,
+        options: tuple[object, ...] = (),
+    ):
         self.number = number
         self.name = f"n{number}"
         self.host = addresses.node(number)
         self.namespace = net.node(number)
-        self.server: PushServer | None = None
+        self.server: Process | None = None
         self.agent: Process | None = None
+        self.events = example.events(directory, self.name)
         self._net, self._directory, self._routes = net, directory, routes
+        self._push = push
+        self._options = options if push is PushServer else ("--events", self.events, *options)
 
     def start(self) -> "Machine":
         """Boots: push server, then agent."""
@@ -33,7 +48,7 @@ class Machine:
 
     def start_server(self) -> "Machine":
         """Starts the push server, and waits until it listens."""
-        self.server = PushServer(self.namespace, self.name, self.host, self._directory, self._routes)
+        self.server = self._push(self.namespace, self.name, self.host, self._directory, self._routes)
         until(f"the push server of {self.name} to listen", self._listening)
         return self
 
@@ -46,8 +61,9 @@ class Machine:
             "--address", self.host.v4,
             "--address", self.host.v6,
             "--watch", f"{self.host.v4}:{addresses.BROWSERS_PORT}",
-            "--hook", HOOK,
             "--state-dir", self._directory / f"agent-{self.name}",
+            *(("--hook", HOOK) if self._push is PushServer else ()),
+            *self._options,
             *more,
         ]  # fmt: skip
         environment = {
@@ -84,12 +100,12 @@ class Machine:
         import socket
 
         if self.server is not None and not self.server.running:
-            raise AssertionError(f"nginx of {self.name} ended with {self.server.exit}: {self.server.text()[-500:]}")
+            raise AssertionError(f"{self.server.name} ended with {self.server.exit}: {self.server.text()[-500:]}")
         with self.namespace.entered():
-            sock = socket.socket(FAMILIES[4], socket.SOCK_STREAM)
+            sock = socket.socket(FAMILIES[6], socket.SOCK_STREAM)
         with sock:
             sock.settimeout(2)
-            sock.connect((self.host.v4, addresses.BROWSERS_PORT))
+            sock.connect((self.host.v6, addresses.APPS_PORT + self._routes - 1))  # the one that comes last
         return True
 
     def _dead(self) -> bool:

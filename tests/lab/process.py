@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from .forked import Forked
 from .netns import Namespace
 from .wait import until
 
@@ -15,13 +16,21 @@ from .wait import until
 class Process:
     """A running program, the leader of a process group, with its output in a file."""
 
-    def __init__(self, namespace: Namespace, name: str, argv: list[object], logs: Path, env: Mapping[str, str] = {}):
+    def __init__(
+        self,
+        namespace: Namespace,
+        name: str,
+        argv: list[object],
+        logs: Path,
+        env: Mapping[str, str] = {},
+        fork: bool = False,  # argv is a Python program, run as in `forked`
+    ):
         self.name = name
         self.log = logs / f"{name}.log"
         self.argv = [str(arg) for arg in argv]
         self.environment = dict(env)
         with self.log.open("ab") as out, namespace.entered():
-            self._child = subprocess.Popen(
+            self._child = Forked(self.argv, out) if fork else subprocess.Popen(
                 self.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -1,8 +1,8 @@
 """Browsers: Server-Sent Events and WebSocket subscribers that reconnect by themselves.
 
-User u belongs to route u mod N + 1, which everybody can work out. Users below
-N subscribe by Server-Sent Events, those above by WebSocket; either sort is
-half on the IPv4 VIP and half on the IPv6 one.
+User u belongs to route u mod N + 1, which everybody can work out. N users
+subscribe by Server-Sent Events, the next N by WebSocket, and so on; either sort
+is half on the IPv4 VIP and half on the IPv6 one.
 
 An idle client learns that its node is gone when it sends: its TCP keepalive
 probe reaches the route's new node, which resets the connection. Here that is
@@ -46,7 +46,9 @@ class User:
     number: int
     routes: int = ROUTES
     node: str = ""  # who said so in the answer's X-Node, where the transport shows it
+    local: str = ""  # its end of the connection, as it is written in agents' events
     connected: bool = False
+    refused: list[str] = field(default_factory=list)  # connections that did not come to be
     messages: list[tuple[float, str]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
 
@@ -58,7 +60,7 @@ class User:
     @property
     def transport(self) -> str:
         """`sse` or `websocket`."""
-        return "sse" if self.number < self.routes else "websocket"
+        return "websocket" if self.number // self.routes % 2 else "sse"
 
     @property
     def family(self) -> int:
@@ -114,6 +116,7 @@ class Browsers:
             for option, value in self._keepalive:
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
             user.node = node
+            user.local = "{}:{}".format(bracketed((name := sock.getsockname())[0]), name[1])
             user.connected = True
             if loss is not None:
                 loss.back = time.monotonic()
@@ -124,7 +127,9 @@ class Browsers:
             try:
                 why = await subscribe(user, connected)
             except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
-                why = "reset" if user.connected else f"refused: {error or type(error).__name__}"
+                why = "reset"
+                if not user.connected:
+                    user.refused.append(str(error) or type(error).__name__)
             if user.connected:
                 user.connected = False
                 user.losses.append(loss := Loss(time.monotonic(), why))

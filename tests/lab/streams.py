@@ -1,0 +1,66 @@
+"""Browsers of the example push server: they resume after the last message that they have, and so miss none."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable
+
+import aiohttp
+
+from .subscribers import RECONNECT, Browsers, User
+
+Connected = Callable[[socket.socket, str], None]
+
+
+class Streams(Browsers):
+    """Users of push_server.py; `_last` is what each resumes after."""
+
+    def __init__(self, users: list[User], keepalive: int):
+        super().__init__(users, keepalive)
+        self._last: dict[int, str] = {}
+
+    async def add(self, user: User) -> None:
+        """One more user comes."""
+        self.users.append(user)
+        self._tasks.append(asyncio.create_task(self._live(user)))
+
+    async def _sse(self, user: User, connected: Connected) -> str:
+        assert self._session is not None
+        headers = {"Accept": "text/event-stream"}
+        if user.number in self._last:
+            headers["Last-Event-ID"] = self._last[user.number]
+        async with self._session.get(user.url, headers=headers) as answer:
+            answer.raise_for_status()
+            connection = answer.connection
+            if connection is None or connection.transport is None:
+                return "closed"
+            asked = False
+            async for line in answer.content:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name == "id":
+                    self._last[user.number] = value
+                    if not user.connected:  # as much as it takes to miss nothing from now on
+                        connected(connection.transport.get_extra_info("socket"), answer.headers.get("X-Node", ""))
+                elif name == "event":
+                    asked = value == RECONNECT
+                elif name == "data" and not asked:
+                    user.messages.append((time.monotonic(), value))
+        return "asked" if asked else "closed"
+
+    async def _websocket(self, user: User, connected: Connected) -> str:
+        assert self._session is not None
+        url = user.url + (f"&after={self._last[user.number]}" if user.number in self._last else "")
+        async with self._session.ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=0.05)) as stream:
+            async for message in stream:
+                if message.type != aiohttp.WSMsgType.TEXT:
+                    break
+                content = json.loads(message.data)
+                if content.get(RECONNECT):
+                    return "asked"
+                self._last[user.number] = content["id"]
+                if not user.connected:
+                    connected(stream.get_extra_info("socket"), "")
+                if "text" in content:
+                    user.messages.append((time.monotonic(), content["text"]))
+            return "closed" if stream.exception() is None else "reset"
