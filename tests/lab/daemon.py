@@ -18,7 +18,7 @@ cluster = "lab"
 routes = {routes}
 active_min = {active_min}
 reserve = {reserve}
-{more}store = "{directory}/halod.db"
+store = "{directory}/halod.db"
 control = "{directory}/control.sock"
 {listeners}
 [nodes]
@@ -56,7 +56,6 @@ class Settings:
     # The guest may be an emulated one: agents need a moment.
     restart_grace_ms: int = 20000
     max_handshakes: int = 64
-    more: str = ""  # whole lines of the configuration's top level
 
     def toml(self, directory: Path) -> str:
         """The configuration file."""
