@@ -1,17 +1,4 @@
-use std::cmp::Reverse;
-
-use crate::{Error, MAX_ROUTES, MAX_SLOTS, RouteId, SlotId};
-
-/// A route changes its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Move {
-    /// The route that moves.
-    pub route: RouteId,
-    /// The slot that held it.
-    pub from: SlotId,
-    /// The slot that holds it now.
-    pub to: SlotId,
-}
+use crate::{Error, Move, RouteId, SlotId, SlotTable};
 
 /// Which slot holds each route: the pure function of (routes, slots) that the routing algorithm
 /// defines.
@@ -25,33 +12,21 @@ pub struct Move {
 /// and 8 slots at the very most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
-    /// The slot of each route, by route - 1; 0 while there is no slot at all.
-    owner: Vec<SlotId>,
-    /// By slot - 1.
-    slots: Vec<Slot>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Slot {
-    /// The routes held, ascending. Only ever loses from its end, and gets back there in the
-    /// reverse order, so it stays sorted without any search.
-    held: Vec<RouteId>,
-    /// (route, former slot) in the order in which the routes came when the slot was added.
-    gained: Vec<(RouteId, SlotId)>,
+    table: SlotTable,
+    /// By slot - 1: (route, former slot) in the order in which the routes came when the slot was
+    /// added.
+    gained: Vec<Vec<(RouteId, SlotId)>>,
 }
 
 impl Assignment {
     /// An assignment of `routes` routes without any slot yet: no route is held.
     ///
     /// # Errors
-    /// [`Error::Routes`] unless `routes` is in 1..=[`MAX_ROUTES`].
+    /// [`Error::Routes`] unless `routes` is in 1..=[`crate::MAX_ROUTES`].
     pub fn new(routes: u32) -> Result<Assignment, Error> {
-        if !(1..=MAX_ROUTES).contains(&routes) {
-            return Err(Error::Routes(routes));
-        }
         Ok(Assignment {
-            owner: vec![0; routes as usize],
-            slots: Vec::new(),
+            table: SlotTable::new(routes)?,
+            gained: Vec::new(),
         })
     }
 
@@ -61,85 +36,46 @@ impl Assignment {
     /// As [`Assignment::new`] and [`Assignment::add_slot`].
     pub fn of(routes: u32, slots: u32) -> Result<Assignment, Error> {
         let mut assignment = Assignment::new(routes)?;
-        assignment.room_for(slots)?;
+        assignment.table.room_for(slots)?;
         for _ in 0..slots {
             assignment.add_slot()?;
         }
         Ok(assignment)
     }
 
+    /// The table that it is.
+    pub fn table(&self) -> &SlotTable {
+        &self.table
+    }
+
     /// The number of routes, N.
     pub fn routes(&self) -> u32 {
-        self.owner.len() as u32
+        self.table.routes()
     }
 
     /// The number of slots, M.
     pub fn slots(&self) -> u32 {
-        self.slots.len() as u32
+        self.table.slots()
     }
 
     /// The slot that holds a route; none if there is no such route, or no slot yet.
     pub fn slot_of(&self, route: RouteId) -> Option<SlotId> {
-        let index = (route as usize).checked_sub(1)?;
-        self.owner.get(index).copied().filter(|&slot| slot != 0)
+        self.table.slot_of(route)
     }
 
     /// The routes that a slot holds, ascending; none if there is no such slot.
     pub fn held_by(&self, slot: SlotId) -> impl ExactSizeIterator<Item = RouteId> {
-        (slot as usize)
-            .checked_sub(1)
-            .and_then(|index| self.slots.get(index))
-            .map_or(&[][..], |slot| &slot.held)
-            .iter()
-            .copied()
+        self.table.held_by(slot)
     }
 
-    /// Adds slot M + 1. Returns what moved to it, in the order of the algorithm; nothing for the
-    /// first slot, which takes all routes from nobody.
+    /// As [`SlotTable::add_slot`].
     ///
     /// # Errors
     /// [`Error::MoreSlotsThanRoutes`], [`Error::Slots`]: there is no room for another slot.
     pub fn add_slot(&mut self) -> Result<Vec<Move>, Error> {
-        let new = self.slots() + 1;
-        self.room_for(new)?;
-        if self.slots.is_empty() {
-            self.owner.fill(new);
-            self.slots.push(Slot {
-                held: (1..=self.routes()).collect(),
-                gained: Vec::new(),
-            });
-            return Ok(Vec::new());
-        }
-
-        // Ids are descending already, and the sort is stable.
-        let mut list: Vec<SlotId> = (1..new).rev().collect();
-        list.sort_by_key(|&slot| Reverse(self.slots[slot as usize - 1].held.len()));
-
-        let quota = (self.routes() / new) as usize;
-        let mut gained = Vec::with_capacity(quota);
-        // No slot runs empty before the quota is full: it holds at least floor(N / M) routes, and
-        // gives at most ceil(floor(N / (M + 1)) / M) of them.
-        for &from in list.iter().cycle() {
-            if gained.len() == quota {
-                break;
-            }
-            if let Some(route) = self.slots[from as usize - 1].held.pop() {
-                self.owner[route as usize - 1] = new;
-                gained.push((route, from));
-            }
-        }
-
-        let mut held: Vec<RouteId> = gained.iter().map(|&(route, _)| route).collect();
-        held.sort_unstable();
-        let moves = gained
-            .iter()
-            .map(|&(route, from)| Move {
-                route,
-                from,
-                to: new,
-            })
-            .collect();
-        self.slots.push(Slot { held, gained });
+        let moves = self.table.add_slot()?;
+        let gained = moves.iter().map(|moved| (moved.route, moved.from));
+        self.gained.push(gained.collect());
         Ok(moves)
     }
 
@@ -150,34 +86,7 @@ impl Assignment {
     /// # Errors
     /// [`Error::NoSlot`] if there is none.
     pub fn remove_last_slot(&mut self) -> Result<Vec<Move>, Error> {
-        let last = self.slots();
-        let Some(slot) = self.slots.pop() else {
-            return Err(Error::NoSlot);
-        };
-        if self.slots.is_empty() {
-            self.owner.fill(0);
-            return Ok(Vec::new());
-        }
-        let give_back = |&(route, to): &(RouteId, SlotId)| {
-            self.owner[route as usize - 1] = to;
-            self.slots[to as usize - 1].held.push(route);
-            Move {
-                route,
-                from: last,
-                to,
-            }
-        };
-        Ok(slot.gained.iter().rev().map(give_back).collect())
-    }
-
-    fn room_for(&self, slots: u32) -> Result<(), Error> {
-        let routes = self.routes();
-        if slots > routes {
-            return Err(Error::MoreSlotsThanRoutes { slots, routes });
-        }
-        if slots > MAX_SLOTS {
-            return Err(Error::Slots(slots));
-        }
-        Ok(())
+        let gained = self.gained.pop().ok_or(Error::NoSlot)?;
+        Ok(self.table.undo_last(&gained))
     }
 }

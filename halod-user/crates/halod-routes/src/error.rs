@@ -1,4 +1,4 @@
-use crate::{MAX_ROUTES, MAX_SLOTS};
+use crate::{MAX_ROUTES, MAX_SLOTS, RouteId, SlotId};
 
 /// Why an assignment cannot be made or changed. Nothing has changed when one is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,4 +20,21 @@ pub enum Error {
     /// There is no slot to remove.
     #[error("there is no slot to remove")]
     NoSlot,
+    /// A slot of a given table holds nothing.
+    #[error("slot {0} holds no route")]
+    EmptySlot(SlotId),
+    /// A route of a given table is out of range.
+    #[error("there is no route {route}: routes are 1 to {routes}")]
+    NoSuchRoute {
+        /// The route.
+        route: RouteId,
+        /// N.
+        routes: u32,
+    },
+    /// A route is in two slots of a given table.
+    #[error("route {0} is held twice")]
+    HeldTwice(RouteId),
+    /// A route is in no slot of a given table.
+    #[error("route {0} is held by no slot")]
+    HeldByNone(RouteId),
 }

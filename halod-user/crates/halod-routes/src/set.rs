@@ -59,6 +59,30 @@ impl RouteSet {
         self.0.last().map(|&(_, last)| last)
     }
 
+    /// The routes of this set that are not in the other one.
+    pub fn difference(&self, other: &RouteSet) -> RouteSet {
+        let mut ranges = Vec::new();
+        let mut others = other.0.iter().copied().peekable();
+        for &(mut first, last) in &self.0 {
+            while others.next_if(|other| other.1 < first).is_some() {}
+            // The last of these may reach into the next range too.
+            while let Some(&(from, to)) = others.peek().filter(|other| other.0 <= last) {
+                if first < from {
+                    ranges.push((first, from - 1));
+                }
+                first = to.saturating_add(1);
+                if to > last {
+                    break;
+                }
+                others.next();
+            }
+            if first <= last {
+                ranges.push((first, last));
+            }
+        }
+        RouteSet(ranges)
+    }
+
     /// From ranges with first <= last, in any order.
     fn merged(mut ranges: Vec<(RouteId, RouteId)>) -> RouteSet {
         ranges.sort_unstable();

@@ -96,6 +96,15 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<RouteSet>(&json).expect("its own JSON"), set);
     }
 
+    /// What is left of a set without another is what is left of the numbers.
+    #[test]
+    fn difference_is_that_of_sets(a in prop::collection::vec(1u32..80, 0..60), b in prop::collection::vec(1u32..80, 0..60)) {
+        let plain = |routes: &[u32]| routes.iter().copied().collect::<BTreeSet<u32>>();
+        let set = |routes: &[u32]| routes.iter().copied().collect::<RouteSet>();
+        let left: RouteSet = plain(&a).difference(&plain(&b)).copied().collect();
+        prop_assert_eq!(set(&a).difference(&set(&b)), left);
+    }
+
     /// No text does harm, and what is taken is in range.
     #[test]
     fn any_text(text in "[0-9,\\- ]{0,24}|\\PC{0,24}") {
