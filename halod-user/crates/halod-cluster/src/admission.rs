@@ -1,5 +1,7 @@
 use halod_proto::{Hello, NodeState};
+use halod_routes::RouteSet;
 
+use crate::node::Standing;
 use crate::outcome::Outcome;
 use crate::{Cluster, ConnId, Node, NodeId, Notice, endpoints};
 
@@ -77,6 +79,9 @@ impl Cluster {
             outcome.close.push((former, reason));
         }
         self.heard(id);
+        if self.node(id).is_some_and(|node| node.leaving) {
+            self.stays(id, hello.healthy, outcome);
+        }
         let Some(node) = self.members.get_mut(id) else {
             return;
         };
@@ -90,7 +95,7 @@ impl Cluster {
             node.addresses = hello.addresses;
             node.ports = hello.ports;
             outcome.save = true;
-            if state == NodeState::Active {
+            if state == NodeState::Active || self.drains.legs_of(id) > 0 {
                 outcome.republish = true;
                 let cause = format!("{} has another address or port", hello.name);
                 outcome.causes.push(cause);
@@ -105,6 +110,19 @@ impl Cluster {
             (false, true) => self.healthy(id, outcome),
             _ => {}
         }
+    }
+
+    /// A node that left has come back before it was gone: it is admitted as if it joined.
+    fn stays(&mut self, id: NodeId, healthy: bool, outcome: &mut Outcome) {
+        self.members.set_state(id, NodeState::Reserve, self.now);
+        if let Some(node) = self.members.get_mut(id) {
+            node.leaving = false;
+            node.healthy = healthy;
+            let cause = format!("{} has come back instead of leaving", node.name);
+            outcome.causes.push(cause);
+        }
+        outcome.save = true;
+        self.admit(id, outcome);
     }
 
     /// A node that was lost. It keeps its number; its place is not kept.
@@ -122,7 +140,8 @@ impl Cluster {
             // The same agent as before may still have users on the routes that it had, and hears
             // where they are now; one that knows nothing of its past has none.
             if hello.resume.as_ref() != Some(&node.token) {
-                node.told = Default::default();
+                node.told = RouteSet::new();
+                node.keeps = RouteSet::new();
             }
             node.addresses = hello.addresses;
             node.ports = hello.ports;
@@ -154,6 +173,9 @@ impl Cluster {
             conn: Some(conn),
             healthy: hello.healthy,
             parked: false,
+            leaving: false,
+            losses: 0,
+            held_until: None,
             since: self.now,
             load: None,
             token,
@@ -162,7 +184,9 @@ impl Cluster {
             excused: false,
             probes: 0,
             heartbeat: None,
-            told: Default::default(),
+            told: RouteSet::new(),
+            keeps: RouteSet::new(),
+            standing: Standing::default(),
         });
         self.joined(id, outcome);
     }

@@ -1,10 +1,11 @@
-use halod_routes::{Assignment, RouteId, SlotId};
+use halod_routes::{RouteId, RouteSet, SlotId, SlotTable};
 
+use crate::drains::Drains;
 use crate::members::Members;
 use crate::outcome::Outcome;
 use crate::slots::Slots;
 use crate::{
-    Action, Config, ConfigError, Event, Node, NodeId, NodeName, RestoreError, Saved, Time,
+    Action, Config, ConfigError, Event, Former, Node, NodeId, NodeName, RestoreError, Saved, Time,
 };
 
 /// The cluster: nodes, slots, and the route table that follows from them.
@@ -17,6 +18,7 @@ pub struct Cluster {
     pub(crate) slots: Slots,
     /// The node of every route, by route - 1, as of `generation`.
     pub(crate) table: Vec<Option<NodeId>>,
+    pub(crate) drains: Drains,
 }
 
 impl Cluster {
@@ -32,7 +34,9 @@ impl Cluster {
             min: 1,
             max: halod_routes::MAX_ROUTES,
         };
-        let slots = Slots::new(config.routes, Vec::new()).map_err(out_of_range)?;
+        let slots = SlotTable::new(config.routes)
+            .and_then(|table| Slots::new(config.failover, table, Vec::new()))
+            .map_err(out_of_range)?;
         Ok(Cluster {
             table: slots.table(),
             config,
@@ -40,6 +44,7 @@ impl Cluster {
             generation: 0,
             members: Members::default(),
             slots,
+            drains: Drains::default(),
         })
     }
 
@@ -77,7 +82,8 @@ impl Cluster {
 
     /// When [`Event::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.members.next_deadline()
+        let deadlines = [self.members.next_deadline(), self.drains.next_end()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The table's generation: rises by one with each [`Action::Commit`].
@@ -109,6 +115,17 @@ impl Cluster {
         self.table.get(index).copied().flatten()
     }
 
+    /// The routes that drain, ascending, with the nodes that keep connections of theirs, the oldest
+    /// first.
+    pub fn drains(&self) -> impl Iterator<Item = (RouteId, &[Former])> {
+        self.drains.iter()
+    }
+
+    /// The nodes that keep connections of a route, the oldest first; none unless it drains.
+    pub fn formers(&self, route: RouteId) -> &[Former] {
+        self.drains.formers(route)
+    }
+
     /// All nodes, by number.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
         self.members.iter()
@@ -125,8 +142,14 @@ impl Cluster {
     }
 
     /// Which slot holds which route.
-    pub fn assignment(&self) -> &Assignment {
+    pub fn assignment(&self) -> &SlotTable {
         self.slots.assignment()
+    }
+
+    /// The routes that a node holds.
+    pub(crate) fn held(&self, node: &Node) -> RouteSet {
+        let held = node.slot.map(|slot| self.assignment().held_by(slot));
+        held.into_iter().flatten().collect()
     }
 
     /// The node that fills a slot, if any.

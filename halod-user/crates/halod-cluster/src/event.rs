@@ -52,6 +52,9 @@ pub enum Command {
     Activate(NodeName),
     /// Take an active node's routes away and let it wait.
     Reserve(NodeName),
+    /// Take an active node's routes away for good; it keeps its connections until they end or their
+    /// time is over, and is told then that it may stop.
+    Drain(NodeName),
     /// Forget a node; if it is active, its slot is filled as if it were lost.
     Remove(NodeName),
 }

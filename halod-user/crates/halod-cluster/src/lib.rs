@@ -9,38 +9,52 @@
 //! | file | what happens there |
 //! |---|---|
 //! | `admission` | a hello becomes a node, in reserve or active, or is refused |
-//! | `message` | what a known node says: heartbeats, health, leaving |
+//! | `message` | what a known node says: heartbeats, health |
 //! | `loss` | a node is gone: closed, silent, unreachable, unhealthy |
+//! | `probe` | an absent node's application is asked for |
+//! | `draining` | moved routes keep their connections, leaving nodes stay for theirs |
 //! | `operator` | commands of `halodctl node` |
-//! | `slots` | slots, their nodes, the reverse process |
-//! | `settle` | vacant slots are filled, reserve nodes promoted, the outcome put in order |
+//! | `slots` | slots, their nodes, what becomes of a slot that goes |
+//! | `chain`, `drains` | which nodes keep connections of a route that they have lost, in which order |
+//! | `settle` | vacant slots are filled, reserve nodes promoted |
+//! | `conclude` | the outcome of an event is put in order |
+//! | `news` | what a node does not know yet |
+//! | `saved`, `restore` | what survives a restart, and what is refused as damaged |
 
 mod action;
 mod admission;
+mod chain;
 mod cluster;
+mod conclude;
 mod config;
+mod draining;
+mod drains;
 mod endpoints;
 mod event;
 mod ids;
 mod loss;
 mod members;
 mod message;
+mod news;
 mod node;
 mod notice;
 mod operator;
 mod outcome;
+mod probe;
+mod restore;
 mod saved;
 mod settle;
 mod slots;
 
 pub use action::{Action, Change, Move};
+pub use chain::{Former, MAX_FORMERS};
 pub use cluster::Cluster;
-pub use config::{Config, ConfigError, MAX_NODES};
+pub use config::{Config, ConfigError, Failover, MAX_DRAIN_MS, MAX_NODES, Measure, Scale};
 pub use endpoints::node_port;
 pub use event::{Command, Event};
 pub use halod_proto::{Hello, ListenerInfo, NodeName, NodeState, Protocol};
-pub use halod_routes::{Assignment, RouteId, RouteSet, SlotId};
+pub use halod_routes::{RouteId, RouteSet, SlotId, SlotTable};
 pub use ids::{ConnId, NodeId, Time};
 pub use node::Node;
-pub use notice::{LossCause, MovedBetween, Notice};
-pub use saved::{RestoreError, Saved, SavedNode};
+pub use notice::{DrainEnd, LossCause, MovedBetween, Notice};
+pub use saved::{RestoreError, Saved, SavedDrain, SavedFormer, SavedNode};

@@ -1,4 +1,5 @@
 use halod_proto::NodeState;
+use halod_routes::SlotId;
 
 use crate::outcome::Outcome;
 use crate::{Cluster, ConnId, LossCause, NodeId, Notice};
@@ -14,6 +15,10 @@ impl Cluster {
             return;
         };
         self.members.set_conn(id, None);
+        if self.node(id).is_some_and(|node| node.leaving) {
+            self.lose(id, LossCause::Leaving, outcome);
+            return;
+        }
         let rejoin_ms = self.config.rejoin_ms;
         if rejoin_ms == 0 {
             self.lose(id, LossCause::Closed, outcome);
@@ -79,29 +84,50 @@ impl Cluster {
         }
     }
 
-    /// Takes a node out of its slot, which `settle` then fills. Its record stays.
+    /// A node cannot be used any more. Its record stays.
     pub(crate) fn lose(&mut self, id: NodeId, cause: LossCause, outcome: &mut Outcome) {
-        // An unhealthy node is still there, and waits until it is healthy.
+        // An unhealthy node is still there, and waits until it is healthy. What it drains may well
+        // live on.
         let state = if cause == LossCause::Unhealthy {
             NodeState::Reserve
         } else {
-            self.members.set_deadline(id, None);
             NodeState::Lost
         };
-        self.members.set_state(id, state, self.now);
-        let Some(node) = self.members.get_mut(id) else {
-            return;
-        };
-        node.parked = false;
-        let slot = node.slot.take();
-        let node = node.name.clone();
-        outcome.causes.push(format!("{node} is lost: {cause}"));
-        outcome.notices.push(Notice::NodeLost { node, slot, cause });
+        let slot = self.withdraw(id, state, outcome);
+        if state == NodeState::Lost {
+            self.gone(id, outcome);
+        }
+        if let Some(node) = self.node(id) {
+            let node = node.name.clone();
+            outcome.causes.push(format!("{node} is lost: {cause}"));
+            outcome.notices.push(Notice::NodeLost { node, slot, cause });
+        }
+    }
+
+    /// Takes a node out of its slot, if it fills one, which `settle` then fills.
+    pub(crate) fn withdraw(
+        &mut self,
+        id: NodeId,
+        state: NodeState,
+        outcome: &mut Outcome,
+    ) -> Option<SlotId> {
         outcome.settle = true;
         outcome.save = true;
-        if let Some(slot) = slot {
-            outcome.vacated = true;
-            self.slots.vacate(slot);
+        self.members.set_state(id, state, self.now);
+        let node = self.members.get_mut(id)?;
+        node.parked = false;
+        let slot = node.slot.take()?;
+        self.slots.vacate(slot);
+        outcome.vacated = true;
+        Some(slot)
+    }
+
+    /// Nothing is expected of a node any more, and nothing led to it.
+    pub(crate) fn gone(&mut self, id: NodeId, outcome: &mut Outcome) {
+        self.members.set_deadline(id, None);
+        if let Some(node) = self.members.get_mut(id) {
+            node.leaving = false;
         }
+        outcome.republish |= self.drains.drop_node(id);
     }
 }

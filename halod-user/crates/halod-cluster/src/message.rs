@@ -32,12 +32,8 @@ impl Cluster {
             }
             ToHalod::Healthy => self.healthy(id, outcome),
             ToHalod::Unhealthy { reason } => self.unhealthy(id, reason, outcome),
-            // Nothing drains yet.
-            ToHalod::Drained { .. } => {}
-            ToHalod::Leaving => {
-                self.lose(id, LossCause::Leaving, outcome);
-                outcome.part = Some((id, "the node leaves".to_owned()));
-            }
+            ToHalod::Drained { routes } => self.emptied(id, &routes, outcome),
+            ToHalod::Leaving => self.leaves(id, outcome),
         }
     }
 
@@ -56,10 +52,13 @@ impl Cluster {
             return;
         };
         node.healthy = true;
-        let parked = node.parked;
+        let (state, parked) = (node.state, node.parked);
         let node = node.name.clone();
         outcome.causes.push(format!("{node} is healthy"));
         outcome.notices.push(Notice::NodeHealthy { node });
+        if state == NodeState::Draining {
+            return;
+        }
         outcome.settle = true;
         outcome.save = true;
         self.members.set_state(id, NodeState::Reserve, self.now);
@@ -80,5 +79,11 @@ impl Cluster {
         if active {
             self.lose(id, LossCause::Unhealthy, outcome);
         }
+    }
+
+    /// Ends a connection because of what came over it; its node, if it has one, is away then.
+    pub(crate) fn offend(&mut self, conn: ConnId, reason: String, outcome: &mut Outcome) {
+        outcome.close.push((conn, reason));
+        self.closed(conn, outcome);
     }
 }

@@ -28,6 +28,12 @@ pub struct Node {
     /// Whether an operator put it into reserve: it fills a vacant slot, but is not promoted for
     /// the sake of `active_min` alone.
     pub parked: bool,
+    /// Whether it said that it leaves, and goes when it keeps no connection any more.
+    pub leaving: bool,
+    /// How often in a row it was lost; 0 where that is forgotten.
+    pub losses: u32,
+    /// Until when it is not put to work, since it was lost so often.
+    pub held_until: Option<Time>,
     /// Since when it is in this state; the restart, if it was so before.
     pub since: Time,
     /// How busy it said it was last.
@@ -46,6 +52,24 @@ pub struct Node {
     pub(crate) heartbeat: Option<u64>,
     /// The routes that it thinks it holds: as it was told last.
     pub(crate) told: RouteSet,
+    /// The routes whose connections it thinks it keeps.
+    pub(crate) keeps: RouteSet,
+    /// What it thinks it is.
+    pub(crate) standing: Standing,
+}
+
+/// What a node is told to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing yet, or nothing any more.
+    #[default]
+    Unknown,
+    Active,
+    Reserve,
+    /// On its way out, with connections.
+    Draining,
+    /// On its way out, without.
+    MayStop,
 }
 
 impl Node {

@@ -55,6 +55,34 @@ pub enum Notice {
         /// The node.
         node: NodeName,
     },
+    /// An operator drains an active node.
+    NodeDraining {
+        /// The node.
+        node: NodeName,
+        /// The slot that it filled.
+        slot: Option<SlotId>,
+    },
+    /// A node says that it leaves.
+    NodeLeaving {
+        /// The node.
+        node: NodeName,
+        /// The slot that it filled.
+        slot: Option<SlotId>,
+    },
+    /// A node that an operator drains keeps no connection any more.
+    NodeEmpty {
+        /// The node.
+        node: NodeName,
+    },
+    /// A node keeps the connections of routes no longer.
+    DrainEnded {
+        /// The node.
+        node: NodeName,
+        /// The routes.
+        routes: RouteSet,
+        /// Why.
+        cause: DrainEnd,
+    },
     /// An operator has removed a node.
     NodeRemoved {
         /// The node.
@@ -121,6 +149,18 @@ pub enum LossCause {
     Removed,
 }
 
+/// Why a node keeps the connections of a route no longer, though it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainEnd {
+    /// The node says that none is left.
+    Empty,
+    /// Their time is over.
+    Time,
+    /// The route has moved more often than can be kept apart.
+    Moved,
+}
+
 impl fmt::Display for LossCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -147,10 +187,40 @@ impl fmt::Display for Notice {
                 slot: Some(slot),
                 cause,
             } => write!(f, "{node} of slot {slot} is lost: {cause}"),
+            Notice::NodeLost {
+                node,
+                cause: LossCause::Leaving,
+                ..
+            } => write!(f, "{node} has left"),
             Notice::NodeLost { node, cause, .. } => write!(f, "{node} is lost: {cause}"),
             Notice::NodeUnhealthy { node, reason } => write!(f, "{node} is unhealthy: {reason}"),
             Notice::NodeHealthy { node } => write!(f, "{node} is healthy"),
             Notice::NodeReserved { node } => write!(f, "{node} was put into reserve"),
+            Notice::NodeDraining {
+                node,
+                slot: Some(slot),
+            } => write!(f, "{node} of slot {slot} drains"),
+            Notice::NodeDraining { node, .. } => write!(f, "{node} drains"),
+            Notice::NodeLeaving {
+                node,
+                slot: Some(slot),
+            } => write!(f, "{node} of slot {slot} leaves"),
+            Notice::NodeLeaving { node, .. } => write!(f, "{node} leaves"),
+            Notice::NodeEmpty { node } => {
+                write!(f, "{node} keeps no connection any more, and may stop")
+            }
+            Notice::DrainEnded {
+                node,
+                routes,
+                cause,
+            } => match cause {
+                DrainEnd::Empty => write!(f, "{node} has no connection left on {routes}"),
+                DrainEnd::Time => write!(f, "the time of {node} for {routes} is over"),
+                DrainEnd::Moved => write!(
+                    f,
+                    "{node} loses its connections on {routes}: the routes moved too often for it"
+                ),
+            },
             Notice::NodeRemoved { node } => write!(f, "{node} was removed"),
             Notice::NodeForgotten { node } => write!(f, "{node}, lost, was forgotten"),
             Notice::SlotFilled { slot, node } => write!(f, "{node} fills slot {slot}"),

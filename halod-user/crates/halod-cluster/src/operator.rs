@@ -1,7 +1,7 @@
 use halod_proto::{NodeName, NodeState};
 
 use crate::outcome::Outcome;
-use crate::{Cluster, Command, LossCause, Node, NodeId, Notice};
+use crate::{Cluster, Command, LossCause, Node, Notice};
 
 impl Cluster {
     /// A command of an operator; always answered.
@@ -9,6 +9,7 @@ impl Cluster {
         let result = match command {
             Command::Activate(name) => self.activate(name, outcome),
             Command::Reserve(name) => self.reserve(name, outcome),
+            Command::Drain(name) => self.drain(name, outcome),
             Command::Remove(name) => self.remove(name, outcome),
         };
         outcome.reply = Some((request, result));
@@ -21,22 +22,21 @@ impl Cluster {
 
     fn activate(&mut self, name: &NodeName, outcome: &mut Outcome) -> Result<String, String> {
         let node = self.known(name)?;
+        let id = node.id;
         match node.state {
             NodeState::Active => return Err(format!("{name} is active already")),
-            NodeState::Reserve if node.eligible() => {}
-            NodeState::Reserve if node.connected() => {
+            NodeState::Lost => {
                 return Err(format!(
-                    "{name} is unhealthy: its application does not answer"
+                    "{name} is lost; only a reserve or draining node can be activated"
                 ));
             }
-            NodeState::Reserve => return Err(format!("{name} is away: it is not connected")),
-            state => {
-                return Err(format!(
-                    "{name} is {state}; only a reserve node can be activated"
-                ));
-            }
+            NodeState::Reserve | NodeState::Draining => self.can_be_taken_back(node)?,
         }
-        let id = node.id;
+        if !node.healthy {
+            return Err(format!(
+                "{name} is unhealthy: its application does not answer"
+            ));
+        }
         let cannot = |error| format!("{name} cannot become active: {error}");
         let slot = self.add_slot(id, outcome).map_err(cannot)?;
         outcome.causes.push(format!("{name} activated by operator"));
@@ -47,41 +47,90 @@ impl Cluster {
     fn reserve(&mut self, name: &NodeName, outcome: &mut Outcome) -> Result<String, String> {
         let node = self.known(name)?;
         let id = node.id;
-        let slot = match (node.state, node.slot) {
-            (NodeState::Active, Some(slot)) if node.connected() => slot,
-            (NodeState::Active, _) => {
+        match node.state {
+            NodeState::Active => self.can_be_taken_out(node)?,
+            NodeState::Draining => self.can_be_taken_back(node)?,
+            NodeState::Reserve => return Err(format!("{name} is in reserve already")),
+            NodeState::Lost => {
                 return Err(format!(
-                    "{name} is away: it is not connected; it will come back or be lost, or can be \
-                     removed"
+                    "{name} is lost; only an active or draining node can be reserved"
                 ));
             }
-            (NodeState::Reserve, _) => return Err(format!("{name} is in reserve already")),
-            (state, _) => {
+        }
+        let slot = self.withdraw(id, NodeState::Reserve, outcome);
+        if let Some(node) = self.members.get_mut(id) {
+            node.parked = true;
+        }
+        outcome.kept_back = Some(id);
+        outcome.tell.push(id);
+        outcome.causes.push(format!("{name} reserved by operator"));
+        let node = name.clone();
+        outcome.notices.push(Notice::NodeReserved { node });
+        Ok(match slot {
+            Some(slot) => format!("{name} is in reserve; it left slot {slot}"),
+            None => format!("{name} is in reserve"),
+        })
+    }
+
+    fn drain(&mut self, name: &NodeName, outcome: &mut Outcome) -> Result<String, String> {
+        let node = self.known(name)?;
+        let id = node.id;
+        match node.state {
+            NodeState::Active => self.can_be_taken_out(node)?,
+            NodeState::Draining => return Err(format!("{name} is draining already")),
+            NodeState::Reserve => {
                 return Err(format!(
-                    "{name} is {state}; only an active node can be reserved"
+                    "{name} is in reserve: there is nothing to drain; to forget it, remove it"
                 ));
             }
-        };
+            NodeState::Lost => {
+                return Err(format!(
+                    "{name} is lost: there is nothing to drain; to forget it, remove it"
+                ));
+            }
+        }
+        let slot = self.withdraw(id, NodeState::Draining, outcome);
+        outcome.tell.push(id);
+        outcome.causes.push(format!("{name} drained by operator"));
+        let node = name.clone();
+        outcome.notices.push(Notice::NodeDraining { node, slot });
+        let left = slot.map_or(String::new(), |slot| format!("; it left slot {slot}"));
+        let drain_ms = self.config.drain_ms;
+        Ok(if drain_ms > 0 {
+            format!("{name} is draining{left}, and keeps its connections for {drain_ms} ms at most")
+        } else {
+            format!("{name} is draining{left}, and keeps no connections: drain is 0")
+        })
+    }
+
+    /// Whether an active node may lose its slot by an operator's will.
+    fn can_be_taken_out(&self, node: &Node) -> Result<(), String> {
+        let name = &node.name;
+        if !node.connected() {
+            return Err(format!(
+                "{name} is away: it is not connected; it will come back or be lost, or can be \
+                 removed"
+            ));
+        }
         if self.slots.filled() == 1 && !self.members.iter().any(Node::eligible) {
             return Err(format!(
                 "{name} is the only active node, and no reserve node could take its place: all \
                  routes would be without a node"
             ));
         }
-        self.members.set_state(id, NodeState::Reserve, self.now);
-        if let Some(node) = self.members.get_mut(id) {
-            node.slot = None;
-            node.parked = true;
+        Ok(())
+    }
+
+    /// Whether a node without slot can be had again.
+    fn can_be_taken_back(&self, node: &Node) -> Result<(), String> {
+        let name = &node.name;
+        if !node.connected() {
+            return Err(format!("{name} is away: it is not connected"));
         }
-        self.slots.vacate(slot);
-        outcome.vacated = true;
-        outcome.settle = true;
-        outcome.save = true;
-        outcome.kept_back = Some(id);
-        outcome.causes.push(format!("{name} reserved by operator"));
-        let node = name.clone();
-        outcome.notices.push(Notice::NodeReserved { node });
-        Ok(format!("{name} is in reserve; it left slot {slot}"))
+        if node.leaving {
+            return Err(format!("{name} leaves, as it said itself"));
+        }
+        Ok(())
     }
 
     fn remove(&mut self, name: &NodeName, outcome: &mut Outcome) -> Result<String, String> {
@@ -90,19 +139,15 @@ impl Cluster {
         if state == NodeState::Active {
             self.lose(id, LossCause::Removed, outcome);
         } else {
-            self.take_out(id, outcome);
+            self.withdraw(id, NodeState::Lost, outcome);
+            self.gone(id, outcome);
+            outcome.causes.push(format!("{name} removed by operator"));
         }
         let reason = format!("{name} was removed by an operator");
-        outcome.part = Some((id, reason));
+        outcome.part.push((id, reason));
         outcome.forget = Some(id);
         let node = name.clone();
         outcome.notices.push(Notice::NodeRemoved { node });
         Ok(format!("{name} is removed; it was {state}"))
-    }
-
-    /// Makes a node that fills no slot count for nothing any more.
-    fn take_out(&mut self, id: NodeId, outcome: &mut Outcome) {
-        self.members.set_state(id, NodeState::Lost, self.now);
-        outcome.save = true;
     }
 }

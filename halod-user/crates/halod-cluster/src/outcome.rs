@@ -1,3 +1,4 @@
+use crate::drains::Ended;
 use crate::{ConnId, NodeId, Notice};
 
 /// What an event has led to so far. Handlers change nodes and slots and write down here what
@@ -8,7 +9,8 @@ pub(crate) struct Outcome {
     pub(crate) settle: bool,
     /// Something of [`crate::Saved`] has changed.
     pub(crate) save: bool,
-    /// An active node has another address or port: the table changes even if no route moves.
+    /// A node of the table has another address or port, or keeps connections no more: the table
+    /// changes even if no route moves.
     pub(crate) republish: bool,
     /// A slot has been vacated.
     pub(crate) vacated: bool,
@@ -22,8 +24,12 @@ pub(crate) struct Outcome {
     pub(crate) welcome: Option<NodeId>,
     /// Connections to close before nodes are told anything.
     pub(crate) close: Vec<(ConnId, String)>,
-    /// A node that is told what it lost, and whose connection is closed then.
-    pub(crate) part: Option<(NodeId, String)>,
+    /// What nodes say has no connection left.
+    pub(crate) emptied: Vec<Ended>,
+    /// Nodes that may have to be told what they are.
+    pub(crate) tell: Vec<NodeId>,
+    /// Nodes that are told what they lost, and whose connections are closed then.
+    pub(crate) part: Vec<(NodeId, String)>,
     /// A node to probe, after so many milliseconds.
     pub(crate) probe: Option<(NodeId, u32)>,
     /// The answer to an operator.

@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 use halod_cluster::{Cluster, Config, NodeId, NodeState, RestoreError, Saved, SavedNode, Time};
 use halod_netlink::Table;
 use halod_proto::NodeName;
-use halod_routes::{Assignment, SlotId};
+use halod_routes::{Assignment, RouteSet, SlotId};
 
 use crate::table::{own_ports, same_listeners, same_nodes, table};
 
@@ -71,6 +71,7 @@ pub fn start(
         routes: config.routes,
         slots: 0,
         nodes: Vec::new(),
+        drains: Vec::new(),
     };
     let after = |generation: u64| generation.saturating_add(1);
     if reset {
@@ -236,6 +237,8 @@ fn from_kernel(config: &Config, kernel: &Table, store: Option<&Saved>) -> (Saved
             ports: own_ports(kernel, node),
             state: NodeState::Active,
             slot: slots.get(&node.id).copied(),
+            // As the slot says.
+            routes: RouteSet::new(),
             parked: false,
             token: token.unwrap_or_default(),
         });
@@ -243,6 +246,7 @@ fn from_kernel(config: &Config, kernel: &Table, store: Option<&Saved>) -> (Saved
     for node in store.into_iter().flat_map(|s| &s.nodes) {
         if !used.contains(&node.id.0) && names.insert(node.name.clone()) {
             let mut node = node.clone();
+            node.routes = RouteSet::new();
             if node.slot.take().is_some() {
                 node.state = NodeState::Lost;
             }
@@ -255,6 +259,7 @@ fn from_kernel(config: &Config, kernel: &Table, store: Option<&Saved>) -> (Saved
         routes: config.routes,
         slots,
         nodes,
+        drains: Vec::new(),
     };
     (saved, exact)
 }

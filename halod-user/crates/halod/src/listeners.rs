@@ -20,6 +20,12 @@ pub fn cluster_config(config: &Config) -> halod_cluster::Config {
         restart_grace_ms: ms(nodes.restart_grace),
         max_nodes: nodes.max_nodes,
         listeners: listeners(config),
+        drain_ms: 0,
+        udp_stay_ms: 0,
+        failover: halod_cluster::Failover::Replace,
+        hold_back_ms: 0,
+        hold_back_max_ms: 0,
+        scale: None,
     }
 }
 

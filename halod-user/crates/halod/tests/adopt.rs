@@ -2,9 +2,12 @@
 
 use halod::adopt::{AdoptError, Start, start};
 use halod::table::{same_nodes, table};
-use halod_cluster::{Cluster, Config, ListenerInfo, NodeId, NodeState, Saved, SavedNode, Time};
+use halod_cluster::{
+    Cluster, Config, Failover, ListenerInfo, NodeId, NodeState, Saved, SavedNode, Time,
+};
 use halod_netlink::Table;
 use halod_proto::Protocol;
+use halod_routes::Assignment;
 use proptest::prelude::*;
 
 fn config(routes: u32) -> Config {
@@ -25,11 +28,18 @@ fn config(routes: u32) -> Config {
             port: 8000,
             node_port: None,
         }],
+        drain_ms: 0,
+        udp_stay_ms: 0,
+        failover: Failover::Replace,
+        hold_back_ms: 0,
+        hold_back_max_ms: 0,
+        scale: None,
     }
 }
 
 /// A state in which the node `order[i]` fills slot i + 1.
 fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
+    let assignment = Assignment::of(routes, order.len() as u32).expect("in range");
     let node = |(slot, &id): (u32, &u32)| SavedNode {
         id: NodeId(id),
         name: format!("n{id}").parse().expect("a name"),
@@ -41,6 +51,7 @@ fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
         },
         state: NodeState::Active,
         slot: Some(slot),
+        routes: assignment.held_by(slot).collect(),
         parked: false,
         token: format!("{id:032x}"),
     };
@@ -50,6 +61,7 @@ fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
         routes,
         slots: order.len() as u32,
         nodes,
+        drains: Vec::new(),
     }
 }
 

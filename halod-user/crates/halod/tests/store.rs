@@ -20,6 +20,7 @@ fn node(id: u32, slot: Option<u32>) -> SavedNode {
             NodeState::Reserve
         },
         slot,
+        routes: Default::default(),
         parked: id == 3,
         token: format!("{id:032x}"),
     }
@@ -34,6 +35,7 @@ fn record(generation: u64, nodes: Vec<SavedNode>) -> Record {
             routes: 24,
             slots,
             nodes,
+            drains: Vec::new(),
         },
         holds: [(NodeId(1), routes)].into(),
         change: Some(ChangeRecord {

@@ -192,8 +192,15 @@ fn a_leaving_node_is_told_where_its_routes_went_and_closed() {
             ..
         }
     ));
-    assert!(matches!(to_it[1], Action::Close { .. }));
-    assert_eq!(to_it.len(), 2);
+    assert!(matches!(
+        to_it[1],
+        Action::Send {
+            message: FromHalod::MayStop { .. },
+            ..
+        }
+    ));
+    assert!(matches!(to_it[2], Action::Close { .. }));
+    assert_eq!(to_it.len(), 3);
     assert_eq!(sim.slots(), ["n1"]);
 }
 

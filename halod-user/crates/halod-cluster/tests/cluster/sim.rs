@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use halod_cluster::{
-    Action, Cluster, Command, Config, ConnId, Event, Hello, ListenerInfo, NodeId, NodeName, Notice,
-    Protocol, RouteSet, Time,
+    Action, Cluster, Command, Config, ConnId, Event, Failover, Hello, ListenerInfo, NodeId,
+    NodeName, Notice, Protocol, RouteSet, Time,
 };
-use halod_proto::{FromHalod, ToHalod, VERSION};
+use halod_proto::{FromHalod, MovedRoutes, ToHalod, VERSION};
 
 use crate::oracle::{self, View};
 
@@ -33,6 +33,12 @@ pub fn config(routes: u32, active_min: u32, reserve: u32) -> Config {
             listener("browsers", "2001:db8:1::1", 8_000),
             listener("apps", "198.51.100.1", 9_000),
         ],
+        drain_ms: 0,
+        udp_stay_ms: 0,
+        failover: Failover::Replace,
+        hold_back_ms: 0,
+        hold_back_max_ms: 0,
+        scale: None,
     }
 }
 
@@ -46,6 +52,11 @@ pub struct Agent {
     pub conn: Option<ConnId>,
     pub token: Option<String>,
     pub held: BTreeSet<u32>,
+    /// The routes whose connections it keeps, and until when.
+    pub keeps: BTreeMap<u32, u64>,
+    /// The same before it was welcomed: it is told all anew then.
+    kept: BTreeMap<u32, u64>,
+    pub may_stop: bool,
     pub seq: u64,
     /// Was away when HaloD restarted. What a node was told last does not survive that, so until it
     /// is told all anew it may hear of the loss of routes that it did not know of.
@@ -153,8 +164,11 @@ impl Sim {
             agent.conn = Some(conn);
             agent.token = Some(welcome.resume.clone());
             agent.seq = 0;
+            agent.may_stop = false;
+            agent.kept = std::mem::take(&mut agent.keeps);
             if !known {
                 agent.held.clear();
+                agent.kept.clear();
             }
             return;
         }
@@ -169,24 +183,44 @@ impl Sim {
             } => {
                 assert_eq!(*generation, self.generation);
                 agent.held = routes.iter().collect();
+                agent.keeps.retain(|route, _| !routes.contains(*route));
                 agent.out_of_touch = false;
+                agent.may_stop = false;
             }
             FromHalod::RouteMoved { generation, moves } => {
                 assert_eq!(*generation, self.generation);
-                for moved in moves {
-                    let to = moved.to.as_ref().expect("a node has them");
-                    let to = self.cluster.node_named(to).expect("a known node").id;
-                    for route in moved.routes.iter() {
-                        let had = agent.held.remove(&route) || agent.out_of_touch;
-                        assert!(had, "a node loses only what it has");
-                        assert_eq!(self.table[route as usize - 1], Some(to));
-                    }
+                for (route, to) in each(&self.cluster, moves) {
+                    let kept =
+                        agent.kept.contains_key(&route) || agent.keeps.remove(&route).is_some();
+                    let had = agent.held.remove(&route) || kept || agent.out_of_touch;
+                    assert!(had, "a node loses only what it has");
+                    assert_eq!(self.table[route as usize - 1], to);
                 }
+            }
+            FromHalod::Drain {
+                generation,
+                moves,
+                deadline_ms,
+            } => {
+                assert_eq!(*generation, self.generation);
+                for (route, to) in each(&self.cluster, moves) {
+                    let kept = agent.kept.contains_key(&route);
+                    agent.keeps.insert(route, self.now + deadline_ms);
+                    let had = agent.held.remove(&route) || kept || agent.out_of_touch;
+                    assert!(had, "a node drains only what it had");
+                    assert_eq!(self.table[route as usize - 1], to);
+                }
+            }
+            FromHalod::MayStop { generation } => {
+                assert_eq!(*generation, self.generation);
+                assert!(agent.held.is_empty());
+                agent.may_stop = true;
             }
             FromHalod::Reserve { generation } => {
                 assert_eq!(*generation, self.generation);
                 agent.held.clear();
                 agent.out_of_touch = false;
+                agent.may_stop = false;
             }
             other => panic!("nobody sends {other:?} here"),
         }
@@ -378,6 +412,17 @@ impl Sim {
             .collect::<RouteSet>()
             .to_string()
     }
+}
+
+/// Routes that moved, and where to.
+fn each(cluster: &Cluster, moves: &[MovedRoutes]) -> Vec<(u32, Option<NodeId>)> {
+    let mut each = Vec::new();
+    for moved in moves {
+        let id = |name| cluster.node_named(name).expect("a known node").id;
+        let to = moved.to.as_ref().map(id);
+        each.extend(moved.routes.iter().map(|route| (route, to)));
+    }
+    each
 }
 
 /// How many routes the actions' commit moves, if there is one.

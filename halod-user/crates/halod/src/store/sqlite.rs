@@ -147,6 +147,7 @@ impl Sqlite {
                         .collect::<Result<_, _>>()?,
                     ports: ports.remove(&id).unwrap_or_default().into_iter().collect(),
                     slot,
+                    routes: RouteSet::new(),
                     parked,
                     token,
                 })
@@ -178,6 +179,7 @@ impl Store for Sqlite {
             routes,
             slots,
             nodes: self.read_nodes()?,
+            drains: Vec::new(),
         }))
     }
 
