@@ -30,16 +30,16 @@ class Topology:
         self.hosts = [addresses.CLIENTS, addresses.APP] + [addresses.node(n) for n in range(1, nodes + 1)]
         self._tag = tag
         names = [addresses.HALOD] + [host.name for host in self.hosts]
-        _batch([f"netns add {name}{tag}" for name in names])
+        ip_batch([f"netns add {name}{tag}" for name in names])
         self._namespaces = {name: Namespace(name + tag) for name in names}
         for namespace in self._namespaces.values():
             # Addresses count at once, without waiting for duplicate address detection.
             namespace.sysctl(ipv6__conf__default__accept_dad=0, ipv6__conf__all__accept_dad=0)
         self.halod.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
-        _batch(self._links())
-        _batch(self._halod(), self.halod)
+        ip_batch(self._links())
+        ip_batch(self._halod(), self.halod)
         for host in self.hosts:
-            _batch(_host(host), self._namespaces[host.name])
+            ip_batch(_host(host), self._namespaces[host.name])
 
     @property
     def halod(self) -> Namespace:
@@ -131,10 +131,10 @@ def sweep() -> None:
         return not pids
 
     until("processes in the laboratory's namespaces to end", empty)
-    _batch([f"netns delete {name}" for name in names])
+    ip_batch([f"netns delete {name}" for name in names])
 
 
-def _batch(lines: list[str], namespace: Namespace | None = None) -> None:
+def ip_batch(lines: list[str], namespace: Namespace | None = None) -> None:
     """Runs lines of ip(8), in one process: a start of a program is dear in an emulated guest."""
     with namespace.entered() if namespace else nullcontext():
         done = subprocess.run(

@@ -1,0 +1,90 @@
+"""HaloD's own paths: tables of several sizes, draining and not, and traffic that is not HaloD's."""
+
+from functools import partial
+
+from lab import module
+from lab.addresses import VIP4, VIP6
+from lab.kernel import Kernel, Listener, Node, Table
+
+from .frames import KINDS, LISTENERS, NODES, PORT, ROUTES, TCP4, TCP6, Kind, Traffic, node_address
+from .path import FORWARD, NEW, REVERSE, Path, Row
+from .source import Verify
+from .world import World
+
+LARGEST = 32768
+HOUR = 3_600_000  # ms; no drain ends during the benchmark
+
+
+def loaded(_: World) -> None:
+    """The module, and no table."""
+    module.load()
+
+
+def _table(routes: int = ROUTES, listeners: int = 1) -> Table:
+    """Route r, from 0, belongs to node r % NODES."""
+    return Table(
+        [1 + route % NODES for route in range(routes)],
+        [
+            Listener(f"{protocol}{number}", vip, protocol, PORT + 1000 * number)
+            for number in range(listeners)
+            for vip in (VIP4, VIP6)
+            for protocol in ("tcp", "udp")
+        ],
+        [Node(node + 1, f"n{node + 1}", (node_address(4, node), node_address(6, node))) for node in range(NODES)],
+    )
+
+
+def _commit(world: World, **size: int) -> None:
+    loaded(world)
+    Kernel(world.balancer).commit(_table(**size))
+
+
+def _next(node: int) -> int:
+    return node % NODES + 1
+
+
+def _drain_to_others(world: World) -> None:
+    """All routes have moved away from the nodes that the flows in the frames are with."""
+    loaded(world)
+    table = _table()
+    table.drains = {route: [(node, HOUR)] for route, node in enumerate(table.routes, 1)}
+    table.routes = [_next(node) for node in table.routes]
+    Kernel(world.balancer).commit(table)
+
+
+def _drain_from_others(world: World) -> None:
+    """All routes have moved to the nodes that the flows in the frames are with, and will be remembered."""
+    loaded(world)
+    table = _table()
+    table.drains = {route: [(_next(node), HOUR)] for route, node in enumerate(table.routes, 1)}
+    Kernel(world.balancer).commit(table)
+
+
+def _rows(*traffic: Traffic, kinds: tuple[Kind, ...] = (TCP4, TCP6)) -> tuple[Row, ...]:
+    return tuple(Row(one, kind) for one in traffic for kind in kinds)
+
+
+PATHS = (
+    Path("halod", f"HaloD, {ROUTES} routes", _commit, FORWARD + REVERSE + NEW),
+    Path(
+        "halod-wide", f"HaloD, {LARGEST:,} routes", partial(_commit, routes=LARGEST),
+        _rows(Traffic.WIDE, Traffic.WIDE_REVERSE, Traffic.NEW, kinds=KINDS),
+    ),
+    Path(
+        "halod-listeners", f"HaloD, {LISTENERS} listeners", partial(_commit, listeners=LISTENERS),
+        _rows(Traffic.LAST, Traffic.LAST_REVERSE),
+    ),
+    Path(
+        "halod-drain-former", "HaloD draining, flows of the former node", _drain_to_others,
+        _rows(Traffic.FORWARD, Traffic.REVERSE),
+    ),
+    Path(
+        "halod-drain-current", "HaloD draining, flows of the new node", _drain_from_others,
+        _rows(Traffic.FORWARD, Traffic.REVERSE, Traffic.NEW), handshake=True,
+    ),
+    Path(
+        "not-halod", "not HaloD's", _commit,
+        _rows(Traffic.ROUTED, Traffic.ROUTED_REVERSE, kinds=KINDS) + _rows(Traffic.BESIDE, Traffic.BESIDE_REVERSE),
+        Verify.UNCHANGED,
+    ),
+)
