@@ -2,13 +2,13 @@
 # Names of what can be made; each step is a small script that knows when it is up to date.
 # KERNEL=7.2 picks another series of Debian's kernels, KDIR=TREE builds the module for another tree.
 
-.PHONY: help demo test vm module user root toolchain kernel check update clean distclean
+.PHONY: help demo test vm bench bench-quick module user root toolchain kernel check update clean distclean
 # Two at a time: the kernel's tree and the userspace programs do not need each other.
 MAKEFLAGS += --no-print-directory -j2
 export KERNEL KDIR
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: module user ## the whole system at work in the VM, on a cluster with real push servers
 	@scripts/demo
@@ -18,6 +18,12 @@ test: module user ## every test there is: checks, cargo tests, scenarios in the 
 
 vm: module user ## a shell in the lab, with the cluster up
 	@tests/vm/run --interactive --name shell -- tests/lab/shell
+
+bench: module ## instructions a packet, HaloD's and its peers', into docs/benchmarks/
+	@scripts/bench --docs --check
+
+bench-quick: module ## the same of HaloD alone, against the baseline
+	@scripts/bench --quick --check
 
 module: lab ## the kernel module, build/kmod/halod.ko
 	@scripts/module
