@@ -14,6 +14,8 @@ mod hook;
 mod options;
 mod session;
 mod shutdown;
+#[allow(dead_code, unused_imports)] // drains will use it
+mod sockets;
 mod token;
 mod values;
 
