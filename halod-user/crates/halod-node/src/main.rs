@@ -9,9 +9,13 @@ mod agent;
 mod backoff;
 mod config;
 mod connection;
+#[allow(dead_code)]
+mod drains;
 mod health;
 mod hook;
 mod options;
+#[allow(dead_code)]
+mod ports;
 mod session;
 mod shutdown;
 #[allow(dead_code, unused_imports)] // drains will use it

@@ -1,0 +1,239 @@
+//! Which of the node's ports is which route of which listener.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use halod_proto::{Hello, Protocol, Welcome};
+use halod_routes::{RouteId, RouteSet};
+
+use crate::sockets::{MOST_RANGES, Socket};
+
+/// Where users' TCP connections arrive at this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ports {
+    addresses: Vec<IpAddr>,
+    /// Each TCP listener's name and its port of route 1 here.
+    listeners: Vec<(Arc<str>, u16)>,
+    routes: u32,
+}
+
+/// A user's connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The route it came by.
+    pub route: RouteId,
+    /// The listener it came by.
+    pub listener: Arc<str>,
+    /// The node's end of it.
+    pub socket: Socket,
+}
+
+/// What there is on some routes' ports at a moment.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Users' connections.
+    pub clients: Vec<Client>,
+    /// Routes on whose ports a server listens. On others no connection would be seen: another
+    /// port may serve them, by a redirect.
+    pub served: RouteSet,
+}
+
+impl Ports {
+    /// As the hello and the welcome say.
+    pub fn new(hello: &Hello, welcome: &Welcome) -> Ports {
+        let mut listeners: Vec<(Arc<str>, u16)> = Vec::new();
+        for listener in &welcome.listeners {
+            let own = hello.ports.get(&listener.name).copied();
+            let base = own.or(listener.node_port).unwrap_or(listener.port);
+            // A listener with two addresses is there twice.
+            let known = |(name, port): &(Arc<str>, u16)| **name == *listener.name && *port == base;
+            if listener.protocol == Protocol::Tcp && !listeners.iter().any(known) {
+                listeners.push((listener.name.as_str().into(), base));
+            }
+        }
+        Ports {
+            addresses: hello.addresses.clone(),
+            listeners,
+            routes: welcome.routes,
+        }
+    }
+
+    /// All routes.
+    pub fn all(&self) -> RouteSet {
+        (1..=self.routes).collect()
+    }
+
+    /// The ports of routes, as ranges to look at; where those are many, all ports of the listeners.
+    pub fn ranges(&self, routes: &RouteSet) -> Vec<RangeInclusive<u16>> {
+        let many = routes.ranges().len() * self.listeners.len() > MOST_RANGES;
+        let hull = [(1, self.routes)];
+        let ranges = if many { &hull[..] } else { routes.ranges() };
+        let listeners = self.listeners.iter().take(MOST_RANGES);
+        listeners
+            .flat_map(|&(_, base)| {
+                let ranges = ranges.iter();
+                ranges.filter_map(move |&(first, last)| {
+                    Some(port(base, first)?..=port(base, last).unwrap_or(u16::MAX))
+                })
+            })
+            .collect()
+    }
+
+    /// Sorts out what was found. A connection within this machine is no user's.
+    pub fn view(&self, sockets: Vec<Socket>) -> View {
+        let mut clients = Vec::new();
+        let mut served = Vec::new();
+        for socket in sockets {
+            let local = socket.local.ip();
+            let ours = self.addresses.contains(&local);
+            let Some((route, listener)) = self.route(socket.local) else {
+                continue;
+            };
+            if socket.listens {
+                if ours || local.is_unspecified() {
+                    served.push(route);
+                }
+            } else if ours && socket.peer.ip() != local {
+                clients.push(Client {
+                    route,
+                    listener,
+                    socket,
+                });
+            }
+        }
+        View {
+            clients,
+            served: served.into_iter().collect(),
+        }
+    }
+
+    fn route(&self, local: SocketAddr) -> Option<(RouteId, Arc<str>)> {
+        self.listeners.iter().find_map(|(name, base)| {
+            let before = local.port().checked_sub(*base)?;
+            let route = RouteId::from(before) + 1;
+            (route <= self.routes).then(|| (route, Arc::clone(name)))
+        })
+    }
+}
+
+impl View {
+    /// Connections by route, where there are any, ascending.
+    pub fn by_route(&self) -> Vec<(RouteId, u64)> {
+        let mut counts: HashMap<RouteId, u64> = HashMap::new();
+        for client in &self.clients {
+            *counts.entry(client.route).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_unstable();
+        counts
+    }
+}
+
+fn port(base: u16, route: RouteId) -> Option<u16> {
+    u16::try_from(u32::from(base) + route - 1).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use halod_proto::{ListenerInfo, NodeState, VERSION};
+
+    use super::*;
+
+    fn ports(routes: u32) -> Ports {
+        let listener = |name: &str, address: &str, protocol, port, node_port| ListenerInfo {
+            name: name.to_owned(),
+            address: address.parse().expect("an address"),
+            protocol,
+            port,
+            node_port,
+        };
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+        let welcome = Welcome {
+            version: VERSION,
+            cluster: "push".to_owned(),
+            routes,
+            state: NodeState::Active,
+            heartbeat_ms: 100,
+            heartbeat_misses: 3,
+            resume: "0".repeat(32),
+            listeners: vec![
+                listener("browsers", "198.51.100.1", tcp, 8000, Some(18000)),
+                listener("browsers", "2001:db8::1", tcp, 8000, Some(18000)),
+                listener("apps", "198.51.100.1", tcp, 9000, Some(19000)),
+                listener("quic", "198.51.100.1", udp, 8000, None),
+                listener("plain", "198.51.100.2", tcp, 7000, None),
+            ],
+        };
+        let hello = Hello {
+            version: VERSION,
+            name: "n1".parse().expect("a name"),
+            addresses: vec!["192.0.2.11".parse().expect("an address")],
+            ports: [("apps".to_owned(), 9100)].into(),
+            resume: None,
+            agent: None,
+            healthy: true,
+        };
+        Ports::new(&hello, &welcome)
+    }
+
+    fn socket(local: &str, peer: &str) -> Socket {
+        Socket {
+            local: local.parse().expect("an address"),
+            peer: peer.parse().expect("an address"),
+            interface: 0,
+            cookie: 1,
+            listens: peer.ends_with(":0"),
+        }
+    }
+
+    #[test]
+    fn own_then_nodes_then_clusters_port() {
+        let routes = "1-3,5".parse().expect("routes");
+        assert_eq!(
+            ports(24).ranges(&routes),
+            [
+                18000..=18002,
+                18004..=18004,
+                9100..=9102,
+                9104..=9104,
+                7000..=7002,
+                7004..=7004
+            ]
+        );
+    }
+
+    #[test]
+    fn many_ranges_are_looked_at_as_one() {
+        let ports = ports(100);
+        let odd: RouteSet = (1..100).step_by(2).collect();
+        assert_eq!(
+            ports.ranges(&odd),
+            [18000..=18099, 9100..=9199, 7000..=7099]
+        );
+        assert_eq!(ports.ranges(&RouteSet::new()), []);
+    }
+
+    #[test]
+    fn sockets_are_sorted_out() {
+        let view = ports(24).view(vec![
+            socket("192.0.2.11:18000", "203.0.113.9:40001"),
+            socket("192.0.2.11:9123", "203.0.113.9:40001"),
+            socket("192.0.2.11:9124", "203.0.113.9:40001"), // after the last route
+            socket("192.0.2.12:18000", "203.0.113.9:40002"), // another address
+            socket("192.0.2.11:18000", "192.0.2.11:40003"), // this machine's own
+            socket("0.0.0.0:18004", "0.0.0.0:0"),
+            socket("192.0.2.11:7001", "0.0.0.0:0"),
+            socket("127.0.0.1:7002", "0.0.0.0:0"),
+        ]);
+        let found: Vec<_> = view
+            .clients
+            .iter()
+            .map(|c| (c.route, &*c.listener))
+            .collect();
+        assert_eq!(found, [(1, "browsers"), (24, "apps")]);
+        assert_eq!(view.served.to_string(), "2,5");
+        assert_eq!(view.by_route(), [(1, 1), (24, 1)]);
+    }
+}
