@@ -46,10 +46,17 @@ impl Agent {
 
     /// Keeps up a session with HaloD until the agent shall end.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let hooks = self.config.hook.clone().map(Hooks::start);
-        self.serve(hooks.as_ref(), shutdown).await;
-        if let Some(hooks) = hooks {
-            hooks.finish().await;
+        let mut again = shutdown.clone();
+        let work = async {
+            let hooks = self.config.hook.clone().map(Hooks::start);
+            self.serve(hooks.as_ref(), shutdown).await;
+            if let Some(hooks) = hooks {
+                hooks.finish().await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = again.wait_again() => tracing::warn!("told again to end; ending at once"),
         }
     }
 
@@ -66,7 +73,10 @@ impl Agent {
                 begun = self.begin(&mut health) => match begun {
                     Ok((session, said)) => {
                         backoff = Backoff::new();
-                        session.run(said, &mut health, hooks, &mut shutdown).await
+                        let patience = self.config.leave_timeout;
+                        session
+                            .run(said, &mut health, hooks, &mut shutdown, patience)
+                            .await
                     }
                     Err(error) => Err(error),
                 },

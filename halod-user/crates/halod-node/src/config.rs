@@ -21,6 +21,8 @@ pub struct Config {
     pub watch: Watch,
     /// What to run when routes come or go.
     pub hook: Option<Hook>,
+    /// How long leaving may take.
+    pub leave_timeout: Duration,
     /// Where the token is kept.
     pub state_dir: Option<PathBuf>,
     /// Filter of the log.
@@ -136,6 +138,7 @@ impl Config {
                 command,
                 timeout: hook_timeout,
             }),
+            leave_timeout: time(options.leave_timeout, 90_000),
             state_dir: options.state_dir,
             log: options.log.unwrap_or_else(|| "info".to_owned()),
         })

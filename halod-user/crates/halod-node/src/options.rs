@@ -74,6 +74,11 @@ pub struct Options {
     #[serde(deserialize_with = "values::one", alias = "hook-timeout")]
     pub hook_timeout: Option<Span>,
 
+    /// On SIGTERM, wait so long for the users to have gone [default: 90s]
+    #[arg(long, value_name = "TIME", value_parser = parse::<Span>)]
+    #[serde(deserialize_with = "values::one", alias = "leave-timeout")]
+    pub leave_timeout: Option<Span>,
+
     /// Keep the resume token here, so that a restarted agent takes its place again
     #[arg(long, value_name = "DIR")]
     #[serde(alias = "state-dir")]
@@ -100,6 +105,7 @@ impl Options {
             watch_timeout: self.watch_timeout.or(file.watch_timeout),
             hook: self.hook.or(file.hook),
             hook_timeout: self.hook_timeout.or(file.hook_timeout),
+            leave_timeout: self.leave_timeout.or(file.leave_timeout),
             state_dir: self.state_dir.or(file.state_dir),
             log: self.log.or(file.log),
         }

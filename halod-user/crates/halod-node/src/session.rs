@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use halod_proto::{FromHalod, Hello, MAX_REASON, ToHalod, VERSION, Welcome};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::connection::{Connection, ConnectionError, PATIENCE};
 use crate::health::Health;
@@ -45,8 +45,8 @@ impl Session {
         }
     }
 
-    /// Beats, tells of the application's health, and passes on what HaloD says, until the
-    /// agent shall end. `said` is the health that the hello told.
+    /// Beats, tells of the application's health, and passes on what HaloD says, until the node has left: the agent shall end, and HaloD lets it go or `patience` is
+    /// over. `said` is the health that the hello told.
     ///
     /// # Errors
     /// The connection is over.
@@ -56,6 +56,7 @@ impl Session {
         health: &mut watch::Receiver<Health>,
         hooks: Option<&Hooks>,
         shutdown: &mut Shutdown,
+        patience: Duration,
     ) -> Result<(), ConnectionError> {
         let period = Duration::from_millis(self.welcome.heartbeat_ms.into());
         let mut beat = interval(period);
@@ -64,15 +65,19 @@ impl Session {
         // Health may have changed between hello and welcome.
         health.mark_changed();
         let mut watching = true;
+        let mut end: Option<Instant> = None;
         loop {
             tokio::select! {
                 // A heartbeat that is due comes before a flood of messages.
                 biased;
-                () = shutdown.wait() => {
+                () = shutdown.wait(), if end.is_none() => {
                     tracing::info!("leaving");
+                    end = Some(Instant::now() + patience);
                     self.connection.send(&ToHalod::Leaving).await?;
-                    self.connection.close().await;
-                    return Ok(());
+                }
+                () = until(end) => {
+                    tracing::warn!(?patience, "HaloD does not let the node go in time; ending all the same");
+                    break;
                 }
                 _ = beat.tick() => {
                     self.connection.send(&ToHalod::Heartbeat { seq, load: None }).await?;
@@ -86,9 +91,32 @@ impl Session {
                         self.connection.send(&health_message(now)).await?;
                     }
                 }
-                message = self.connection.next() => receive(message?, hooks)?,
+                message = self.connection.next() => {
+                    let message = match message {
+                        Ok(message) => message,
+                        Err(error) if end.is_some() => {
+                            tracing::info!("left: {error}");
+                            break;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    let done = end.is_some() && matches!(message, FromHalod::MayStop { .. });
+                    receive(message, hooks)?;
+                    if done {
+                        break;
+                    }
+                }
             }
         }
+        self.connection.close().await;
+        Ok(())
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -198,6 +198,7 @@ fn is_waited_for_at_the_end() {
         "start\n",
         "the node leaves at once"
     );
+    drop(peer);
     assert_eq!(agent.wait().code(), Some(0));
     assert_eq!(fs::read_to_string(&out).unwrap(), "start\nend\n");
 }

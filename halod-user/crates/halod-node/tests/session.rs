@@ -121,19 +121,57 @@ fn a_restarted_agent_presents_its_token() {
     assert_eq!(hello.resume.as_deref(), Some(TOKEN));
 }
 
+/// It goes on beating until HaloD lets it go: by a message, or by closing the connection.
 #[test]
 fn leaves_on_sigterm() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for (signal, says) in [(Signal::TERM, true), (Signal::INT, false)] {
         let halod = Halod::new();
         let mut agent = Agent::start(halod.address(), &[]);
         let (mut peer, _) = halod.welcome(50);
         peer.next().unwrap();
         agent.signal(signal);
         assert_eq!(peer.news(), Some(ToHalod::Leaving));
-        assert_eq!(peer.news(), None);
+        for _ in 0..3 {
+            assert!(matches!(peer.next(), Some(ToHalod::Heartbeat { .. })));
+        }
+        if says {
+            peer.send(&FromHalod::MayStop { generation: 1 });
+            assert_eq!(peer.news(), None);
+        }
         drop(peer);
         assert_eq!(agent.wait().code(), Some(0));
     }
+}
+
+#[test]
+fn leaving_is_bounded() {
+    let halod = Halod::new();
+    let mut agent = Agent::start(halod.address(), &["--leave-timeout", "300ms"]);
+    let (mut peer, _) = halod.welcome(50);
+    peer.next().unwrap();
+    agent.signal(Signal::TERM);
+    assert_eq!(peer.news(), Some(ToHalod::Leaving));
+    let left = Instant::now();
+    assert_eq!(peer.news(), None);
+    assert!(left.elapsed() >= Duration::from_millis(250));
+    drop(peer);
+    assert_eq!(agent.wait().code(), Some(0));
+    agent.logs("HaloD does not let the node go in time");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let halod = Halod::new();
+    let mut agent = Agent::start(halod.address(), &["--hook", "sleep 20"]);
+    let (mut peer, _) = halod.welcome(50);
+    peer.send(&FromHalod::Reserve { generation: 1 });
+    agent.logs("hook starts");
+    agent.signal(Signal::TERM);
+    assert_eq!(peer.news(), Some(ToHalod::Leaving));
+    agent.signal(Signal::TERM);
+    let told = Instant::now();
+    assert_eq!(agent.wait().code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
