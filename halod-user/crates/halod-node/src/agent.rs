@@ -6,8 +6,11 @@ use tokio::time::sleep;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionError};
+use crate::drainer::{Drainer, News};
+use crate::followers::{Followers, SocketError};
 use crate::health::{self, Health};
 use crate::hook::Hooks;
+use crate::ports::Ports;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::token::{TokenError, TokenFile};
@@ -17,18 +20,33 @@ use crate::token::{TokenError, TokenFile};
 pub struct Agent {
     config: Config,
     file: Option<TokenFile>,
+    followers: Option<Followers>,
     /// Of the last welcome.
     token: Option<String>,
     /// What went wrong last, so that the same is not logged every second.
     trouble: String,
 }
 
+/// Why there is no agent.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The event stream's socket cannot be made.
+    #[error(transparent)]
+    Events(#[from] SocketError),
+}
+
 impl Agent {
     /// An agent that is not started.
     ///
     /// # Errors
-    /// The state directory cannot be used.
-    pub fn new(config: Config) -> Result<Agent, TokenError> {
+    /// The state directory or the event stream's path cannot be used.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O.
+    pub fn new(config: Config) -> Result<Agent, AgentError> {
         let name = &config.hello.name;
         let file = config
             .state_dir
@@ -36,9 +54,11 @@ impl Agent {
             .map(|dir| TokenFile::new(dir, name))
             .transpose()?;
         let token = file.as_ref().and_then(TokenFile::read);
+        let followers = config.events.as_deref().map(Followers::bind).transpose()?;
         Ok(Agent {
             config,
             file,
+            followers,
             token,
             trouble: String::new(),
         })
@@ -49,10 +69,10 @@ impl Agent {
         let mut again = shutdown.clone();
         let work = async {
             let hooks = self.config.hook.clone().map(Hooks::start);
-            self.serve(hooks.as_ref(), shutdown).await;
-            if let Some(hooks) = hooks {
-                hooks.finish().await;
-            }
+            let (drain, load) = (self.config.drain, self.config.load.clone());
+            let mut drainer = Drainer::start(drain, load, self.followers.take(), hooks);
+            self.serve(&mut drainer, shutdown).await;
+            drainer.finish().await;
         };
         tokio::select! {
             () = work => {}
@@ -60,7 +80,7 @@ impl Agent {
         }
     }
 
-    async fn serve(&mut self, hooks: Option<&Hooks>, mut shutdown: Shutdown) {
+    async fn serve(&mut self, drainer: &mut Drainer, mut shutdown: Shutdown) {
         let mut end = shutdown.clone();
         let mut health = tokio::select! {
             () = end.wait() => return,
@@ -73,10 +93,13 @@ impl Agent {
                 begun = self.begin(&mut health) => match begun {
                     Ok((session, said)) => {
                         backoff = Backoff::new();
+                        drainer.tell(News::Welcome(Ports::new(&self.config.hello, &session.welcome)));
                         let patience = self.config.leave_timeout;
-                        session
-                            .run(said, &mut health, hooks, &mut shutdown, patience)
-                            .await
+                        let ended = session
+                            .run(said, &mut health, drainer, &mut shutdown, patience)
+                            .await;
+                        drainer.tell(News::Away);
+                        ended
                     }
                     Err(error) => Err(error),
                 },

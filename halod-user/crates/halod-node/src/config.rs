@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use halod_proto::{Hello, HelloError, VERSION};
 
+use crate::drains::Policy;
 use crate::options::{Cli, Options};
 use crate::values::{Endpoint, Span};
 
@@ -21,6 +22,12 @@ pub struct Config {
     pub watch: Watch,
     /// What to run when routes come or go.
     pub hook: Option<Hook>,
+    /// What is done about users of lost routes.
+    pub drain: Drain,
+    /// What to run to know the load.
+    pub load: Option<LoadCommand>,
+    /// The Unix socket of the event stream.
+    pub events: Option<PathBuf>,
     /// How long leaving may take.
     pub leave_timeout: Duration,
     /// Where the token is kept.
@@ -47,6 +54,24 @@ pub struct Hook {
     pub command: String,
     /// It is killed when it takes longer.
     pub timeout: Duration,
+}
+
+/// What is done about users of lost routes.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// What is done.
+    pub policy: Policy,
+    /// Within how long.
+    pub spread: Duration,
+}
+
+/// The load command.
+#[derive(Debug, Clone)]
+pub struct LoadCommand {
+    /// A shell command that prints a number.
+    pub command: String,
+    /// How often it is run, and how long it may take.
+    pub interval: Duration,
 }
 
 /// Why there is no configuration.
@@ -126,6 +151,7 @@ impl Config {
         };
         hello.check()?;
         let hook_timeout = time(options.hook_timeout, 30_000);
+        let load_interval = time(options.load_interval, 5_000);
         Ok(Config {
             halod: options.halod.ok_or(missing("halod", "192.0.2.1:7600"))?,
             hello,
@@ -138,6 +164,15 @@ impl Config {
                 command,
                 timeout: hook_timeout,
             }),
+            drain: Drain {
+                policy: options.policy.unwrap_or(Policy::Notify),
+                spread: time(options.spread, 10_000),
+            },
+            load: options.load_command.map(|command| LoadCommand {
+                command,
+                interval: load_interval,
+            }),
+            events: options.events,
             leave_timeout: time(options.leave_timeout, 90_000),
             state_dir: options.state_dir,
             log: options.log.unwrap_or_else(|| "info".to_owned()),

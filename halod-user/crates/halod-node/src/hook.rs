@@ -1,18 +1,20 @@
 //! The hook: a command of the deployment's own, run when routes come or go.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use halod_proto::{FromHalod, MovedRoutes};
 use halod_routes::RouteSet;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::Hook;
+use crate::drains::Users;
+use crate::event::Event;
+use crate::shell;
 
 /// How many events may wait for a slow hook.
 const WAITING: usize = 1024;
@@ -31,6 +33,7 @@ struct Run {
     generation: u64,
     routes: RouteSet,
     to: Option<String>,
+    left_ms: Option<u64>,
     /// For its standard input.
     message: String,
 }
@@ -71,9 +74,37 @@ impl Hooks {
     /// Queues the runs that a message asks for.
     pub fn tell(&self, message: &FromHalod) {
         for run in runs(message) {
-            if let Err(error) = self.queue.try_send(run) {
-                tracing::error!(%error, "hooks are too slow; this event is lost");
-            }
+            self.queue(run);
+        }
+    }
+
+    /// Queues a run for users who are to be asked to reconnect.
+    pub fn reconnect(&self, users: &Users) {
+        self.queue(Run {
+            event: "reconnect",
+            generation: users.generation,
+            routes: users.clients.iter().map(|client| client.route).collect(),
+            to: users.to.as_ref().map(ToString::to_string),
+            left_ms: None,
+            message: Event::Reconnect(users.into()).to_line(),
+        });
+    }
+
+    /// Queues a run for routes that have no connection left.
+    pub fn drained(&self, generation: u64, routes: &RouteSet) {
+        self.queue(Run {
+            event: "drained",
+            generation,
+            routes: routes.clone(),
+            to: None,
+            left_ms: None,
+            message: Event::Drained { generation, routes }.to_line(),
+        });
+    }
+
+    fn queue(&self, run: Run) {
+        if let Err(error) = self.queue.try_send(run) {
+            tracing::error!(%error, "hooks are too slow; this event is lost");
         }
     }
 }
@@ -81,39 +112,61 @@ impl Hooks {
 /// One run for each message, but one for each node that routes moved to, so that a hook needs
 /// no JSON to know who has them.
 fn runs(message: &FromHalod) -> Vec<Run> {
-    let run = |generation: u64, routes: &RouteSet, to: Option<String>, message: &FromHalod| Run {
-        event: message.kind(),
+    let run = |event, generation: u64, routes: &RouteSet| Run {
+        event,
         generation,
         routes: routes.clone(),
-        to,
+        to: None,
+        left_ms: None,
         message: message.to_line(),
     };
-    match message {
+    let moved = |generation: u64, moved: &MovedRoutes, left_ms, message: FromHalod| Run {
+        event: "route_moved",
+        generation,
+        routes: moved.routes.clone(),
+        to: moved.to.as_ref().map(ToString::to_string),
+        left_ms: Some(left_ms),
+        message: message.to_line(),
+    };
+    match *message {
         FromHalod::Assign {
-            generation, routes, ..
-        } => {
-            vec![run(*generation, routes, None, message)]
-        }
+            generation,
+            ref routes,
+            ..
+        } => vec![run("assign", generation, routes)],
         FromHalod::Reserve { generation } => {
-            vec![run(*generation, &RouteSet::default(), None, message)]
+            vec![run("reserve", generation, &RouteSet::default())]
         }
-        FromHalod::RouteMoved { generation, moves } => {
-            let one = |moved: &MovedRoutes| {
-                let moves = vec![moved.clone()];
-                let message = FromHalod::RouteMoved {
-                    generation: *generation,
-                    moves,
-                };
-                run(
-                    *generation,
-                    &moved.routes,
-                    moved.to.as_ref().map(ToString::to_string),
-                    &message,
-                )
+        FromHalod::MayStop { generation } => {
+            vec![run("may_stop", generation, &RouteSet::default())]
+        }
+        FromHalod::RouteMoved {
+            generation,
+            ref moves,
+        } => {
+            let one = |one: &MovedRoutes| {
+                let moves = vec![one.clone()];
+                let message = FromHalod::RouteMoved { generation, moves };
+                moved(generation, one, 0, message)
             };
             moves.iter().map(one).collect()
         }
-        _ => Vec::new(),
+        FromHalod::Drain {
+            generation,
+            ref moves,
+            deadline_ms,
+        } => {
+            let one = |one: &MovedRoutes| {
+                let message = FromHalod::Drain {
+                    generation,
+                    moves: vec![one.clone()],
+                    deadline_ms,
+                };
+                moved(generation, one, deadline_ms, message)
+            };
+            moves.iter().map(one).collect()
+        }
+        FromHalod::Welcome(_) | FromHalod::Error { .. } => Vec::new(),
     }
 }
 
@@ -132,10 +185,6 @@ async fn run_one(hook: &Hook, run: Run) {
     log_output(event, "stdout", child.stdout.take());
     log_output(event, "stderr", child.stderr.take());
     let input = child.stdin.take();
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
     let wait = async {
         // A hook that does not read must not keep us from seeing that it ended.
         let write = async {
@@ -158,23 +207,20 @@ async fn run_one(hook: &Hook, run: Run) {
         Ok(Err(error)) => tracing::error!(event, %error, "hook cannot be waited for"),
         Err(_) => {
             tracing::warn!(event, generation, %routes, limit = ?hook.timeout, "hook takes too long; killed");
-            kill(&mut child, group).await;
+            shell::kill(&mut child).await;
         }
     }
 }
 
 fn spawn(hook: &Hook, run: &Run) -> std::io::Result<Child> {
-    let mut command = Command::new("/bin/sh");
+    let left_ms = run.left_ms.map(|left| left.to_string());
+    let mut command = shell::command(&hook.command);
     command
-        .args(["-c", &hook.command])
         .env("HALOD_EVENT", run.event)
         .env("HALOD_GENERATION", run.generation.to_string())
         .env("HALOD_TO", run.to.as_deref().unwrap_or_default())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // Its own process group: what the shell starts is killed with it.
-        .process_group(0);
+        .env("HALOD_LEFT_MS", left_ms.unwrap_or_default())
+        .stdin(Stdio::piped());
     let routes = run.routes.to_string();
     if routes.len() <= LONGEST_ROUTES {
         command.env("HALOD_ROUTES", routes);
@@ -187,14 +233,6 @@ fn spawn(hook: &Hook, run: &Run) -> std::io::Result<Child> {
         command.env_remove("HALOD_ROUTES");
     }
     command.spawn()
-}
-
-async fn kill(child: &mut Child, group: Option<Pid>) -> Option<ExitStatus> {
-    // The child has not been waited for, so the number is still its group's.
-    if let Some(Err(error)) = group.map(|g| kill_process_group(g, Signal::KILL)) {
-        tracing::warn!(%error, "hook cannot be killed");
-    }
-    child.wait().await.ok()
 }
 
 /// Logs what a hook says, for as long as anything holds the other end.

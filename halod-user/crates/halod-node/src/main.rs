@@ -2,23 +2,26 @@
 //! and tells it which routes it has.
 //!
 //! A tour: [`options`] and [`config`] say what to do, [`health`] asks the application whether
-//! it is there, [`agent`] keeps up a [`session`] over a [`connection`] to HaloD, and what
-//! HaloD says goes to the [`hook`].
+//! it is there, [`agent`] keeps up a [`session`] over a [`connection`] to HaloD. What HaloD says goes to
+//! the [`drainer`]: it finds users' connections by [`sockets`] and [`ports`], has [`drains`] decide
+//! whom to tell when, and says so to [`followers`] and to the [`hook`].
 
 mod agent;
 mod backoff;
 mod config;
 mod connection;
-#[allow(dead_code)]
+mod drainer;
 mod drains;
+mod event;
+mod followers;
 mod health;
 mod hook;
+mod load;
 mod options;
-#[allow(dead_code)]
 mod ports;
 mod session;
+mod shell;
 mod shutdown;
-#[allow(dead_code, unused_imports)] // drains will use it
 mod sockets;
 mod token;
 mod values;
@@ -63,6 +66,8 @@ fn run(config: Config) -> Result<(), (u8, String)> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    // What the agent starts gets none of its capabilities. A failure means that there are none to give.
+    let _ = rustix::thread::clear_ambient_capability_set();
     // Nothing here takes time but hooks, and those are processes.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

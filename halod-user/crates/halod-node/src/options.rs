@@ -7,6 +7,7 @@ use clap::{Args, Parser};
 use halod_proto::NodeName;
 use serde::Deserialize;
 
+use crate::drains::Policy;
 use crate::values::{self, Endpoint, NodePort, Span, parse};
 
 /// The command line.
@@ -74,6 +75,31 @@ pub struct Options {
     #[serde(deserialize_with = "values::one", alias = "hook-timeout")]
     pub hook_timeout: Option<Span>,
 
+    /// Let programs on this machine follow what happens to the routes, on this Unix socket
+    #[arg(long, value_name = "PATH")]
+    pub events: Option<PathBuf>,
+
+    /// What to do with users of routes that moved away: notify (say whom to ask to reconnect),
+    /// close (close their connections) or none [default: notify]
+    #[arg(long, value_parser = parse::<Policy>)]
+    #[serde(deserialize_with = "values::one")]
+    pub policy: Option<Policy>,
+
+    /// Spread those users over this time [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse::<Span>)]
+    #[serde(deserialize_with = "values::one")]
+    pub spread: Option<Span>,
+
+    /// Run this shell command, which prints a number, to tell HaloD how busy the node is
+    #[arg(long, value_name = "COMMAND")]
+    #[serde(alias = "load-command")]
+    pub load_command: Option<String>,
+
+    /// How often, and how long it may take [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse::<Span>)]
+    #[serde(deserialize_with = "values::one", alias = "load-interval")]
+    pub load_interval: Option<Span>,
+
     /// On SIGTERM, wait so long for the users to have gone [default: 90s]
     #[arg(long, value_name = "TIME", value_parser = parse::<Span>)]
     #[serde(deserialize_with = "values::one", alias = "leave-timeout")]
@@ -105,6 +131,11 @@ impl Options {
             watch_timeout: self.watch_timeout.or(file.watch_timeout),
             hook: self.hook.or(file.hook),
             hook_timeout: self.hook_timeout.or(file.hook_timeout),
+            events: self.events.or(file.events),
+            policy: self.policy.or(file.policy),
+            spread: self.spread.or(file.spread),
+            load_command: self.load_command.or(file.load_command),
+            load_interval: self.load_interval.or(file.load_interval),
             leave_timeout: self.leave_timeout.or(file.leave_timeout),
             state_dir: self.state_dir.or(file.state_dir),
             log: self.log.or(file.log),

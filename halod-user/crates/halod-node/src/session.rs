@@ -7,9 +7,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::connection::{Connection, ConnectionError, PATIENCE};
+use crate::drainer::{Drainer, News};
 use crate::health::Health;
-use crate::hook::Hooks;
 use crate::shutdown::Shutdown;
+
+/// The most ranges of routes that are said in one line.
+const MOST_RANGES: usize = 4_000;
 
 /// A connection on which HaloD said welcome.
 #[derive(Debug)]
@@ -45,7 +48,8 @@ impl Session {
         }
     }
 
-    /// Beats, tells of the application's health, and passes on what HaloD says, until the node has left: the agent shall end, and HaloD lets it go or `patience` is
+    /// Beats, tells of the application's health and of routes that are drained, and passes on what HaloD
+    /// says, until the node has left: the agent shall end, and HaloD lets it go or `patience` is
     /// over. `said` is the health that the hello told.
     ///
     /// # Errors
@@ -54,7 +58,7 @@ impl Session {
         mut self,
         mut said: bool,
         health: &mut watch::Receiver<Health>,
-        hooks: Option<&Hooks>,
+        drainer: &mut Drainer,
         shutdown: &mut Shutdown,
         patience: Duration,
     ) -> Result<(), ConnectionError> {
@@ -62,6 +66,7 @@ impl Session {
         let mut beat = interval(period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seq = 0;
+        drainer.begin();
         // Health may have changed between hello and welcome.
         health.mark_changed();
         let mut watching = true;
@@ -80,7 +85,8 @@ impl Session {
                     break;
                 }
                 _ = beat.tick() => {
-                    self.connection.send(&ToHalod::Heartbeat { seq, load: None }).await?;
+                    let load = drainer.load();
+                    self.connection.send(&ToHalod::Heartbeat { seq, load }).await?;
                     seq += 1;
                 }
                 changed = health.changed(), if watching => {
@@ -91,8 +97,17 @@ impl Session {
                         self.connection.send(&health_message(now)).await?;
                     }
                 }
+                routes = drainer.drained() => {
+                    for part in routes.ranges().chunks(MOST_RANGES) {
+                        let routes = part.iter().flat_map(|&(first, last)| first..=last).collect();
+                        self.connection.send(&ToHalod::Drained { routes }).await?;
+                    }
+                }
                 message = self.connection.next() => {
                     let message = match message {
+                        Ok(message @ (FromHalod::Welcome(_) | FromHalod::Error { .. })) => {
+                            return Err(ConnectionError::Order(message.kind()));
+                        }
                         Ok(message) => message,
                         Err(error) if end.is_some() => {
                             tracing::info!("left: {error}");
@@ -101,7 +116,7 @@ impl Session {
                         Err(error) => return Err(error),
                     };
                     let done = end.is_some() && matches!(message, FromHalod::MayStop { .. });
-                    receive(message, hooks)?;
+                    drainer.tell(News::Message(message));
                     if done {
                         break;
                     }
@@ -128,42 +143,4 @@ fn health_message(health: Health) -> ToHalod {
             ToHalod::Unhealthy { reason }
         }
     }
-}
-
-fn receive(message: FromHalod, hooks: Option<&Hooks>) -> Result<(), ConnectionError> {
-    match &message {
-        FromHalod::Assign {
-            generation,
-            slot,
-            routes,
-        } => {
-            tracing::info!(generation, slot, %routes, "assigned");
-        }
-        FromHalod::RouteMoved { generation, moves } => {
-            for moved in moves {
-                let to = moved.to.as_ref().map_or("none", |to| to.as_str());
-                tracing::info!(generation, routes = %moved.routes, to, "routes moved");
-            }
-        }
-        FromHalod::Reserve { generation } => tracing::info!(generation, "in reserve"),
-        FromHalod::Drain {
-            generation,
-            deadline_ms,
-            ..
-        } => {
-            tracing::warn!(
-                generation,
-                deadline_ms,
-                "drains are not supported yet; ignored"
-            );
-        }
-        FromHalod::MayStop { generation } => tracing::info!(generation, "may stop"),
-        FromHalod::Welcome(_) | FromHalod::Error { .. } => {
-            return Err(ConnectionError::Order(message.kind()));
-        }
-    }
-    if let Some(hooks) = hooks {
-        hooks.tell(&message);
-    }
-    Ok(())
 }

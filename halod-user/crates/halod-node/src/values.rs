@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
+use crate::drains::Policy;
+
 /// A value that is written as text.
 pub trait Value: Sized {
     /// What would be right, to follow "is not".
@@ -79,6 +81,19 @@ impl Value for Span {
         let span = humantime::parse_duration(text).ok()?;
         let sane = (Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&span);
         sane.then_some(Span(span))
+    }
+}
+
+impl Value for Policy {
+    const FORM: &str = "a policy; those are notify, close and none";
+
+    fn read(text: &str) -> Option<Policy> {
+        match text {
+            "notify" => Some(Policy::Notify),
+            "close" => Some(Policy::Close),
+            "none" => Some(Policy::None),
+            _ => None,
+        }
     }
 }
 

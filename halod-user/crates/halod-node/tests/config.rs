@@ -93,6 +93,22 @@ fn wrong_options() {
             &["state directory /dev/null/x"],
         ),
         (
+            with(&["--policy", "kill"]),
+            &["\"kill\" is not a policy; those are notify, close and none"],
+        ),
+        (
+            with(&["--spread", "0s"]),
+            &["\"0s\" is not a time from 10ms"],
+        ),
+        (
+            with(&["--events", "/dev/null"]),
+            &["event socket /dev/null: there is something that is no socket"],
+        ),
+        (
+            with(&["--events", "/no/such/directory/events"]),
+            &["event socket /no/such/directory/events: No such file"],
+        ),
+        (
             with(&["--config", "/no/such/file"]),
             &["/no/such/file: No such file"],
         ),
@@ -141,6 +157,11 @@ fn wrong_files_are_named_with_the_line() {
         ("[port]\nbrowsers = 70000\n", 2, "70000"),
         ("name = \"n1\"\nname = \"n2\"\n", 2, "duplicate key"),
         ("name = n1\n", 1, "invalid"),
+        (
+            "policy = \"drop\"\n",
+            1,
+            "\"drop\" is not a policy; those are notify, close and none",
+        ),
         (
             "watch = \"192.0.2.11\"\n",
             1,
@@ -212,6 +233,12 @@ fn help_names_every_option() {
         "--watch-timeout",
         "--hook",
         "--hook-timeout",
+        "--events",
+        "--policy",
+        "--spread",
+        "--load-command",
+        "--load-interval",
+        "--leave-timeout",
         "--state-dir",
         "--log",
     ] {

@@ -50,7 +50,7 @@ fn is_told_in_environment_and_input() {
         routes: set(routes),
         to: Some(to.parse().unwrap()),
     };
-    peer.send(&assign(3, "9-12,21-24"));
+    peer.send(&assign(3, "9-10,12,24"));
     let moves = vec![moved("9-10", "n4"), moved("12,24", "n5")];
     peer.send(&FromHalod::RouteMoved {
         generation: 4,
@@ -60,7 +60,7 @@ fn is_told_in_environment_and_input() {
     assert_eq!(
         lines(&out, 4),
         [
-            r#"assign|3|9-12,21-24||{"type":"assign","generation":3,"slot":3,"routes":[[9,12],[21,24]]}"#,
+            r#"assign|3|9-10,12,24||{"type":"assign","generation":3,"slot":3,"routes":[[9,10],[12,12],[24,24]]}"#,
             r#"route_moved|4|9-10|n4|{"type":"route_moved","generation":4,"moves":[{"routes":[[9,10]],"to":"n4"}]}"#,
             r#"route_moved|4|12,24|n5|{"type":"route_moved","generation":4,"moves":[{"routes":[[12,12],[24,24]],"to":"n5"}]}"#,
             r#"reserve|5|||{"type":"reserve","generation":5}"#,

@@ -3,15 +3,20 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test program uses a part
 
+pub mod follower;
+pub mod namespace;
+pub mod users;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use halod_proto::{
-    FromHalod, Hello, LineCodec, MAX_LINE_TO_HALOD, NodeState, ToHalod, VERSION, Welcome,
+    FromHalod, Hello, LineCodec, ListenerInfo, MAX_LINE_TO_HALOD, NodeState, Protocol, ToHalod,
+    VERSION, Welcome,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -75,6 +80,23 @@ impl Halod {
         }
     }
 
+    /// The next connection, welcomed to a cluster with the listener browsers at port 8000.
+    pub fn welcome_to_browsers(&self, heartbeat_ms: u32) -> Peer {
+        let (mut peer, _) = self.hello();
+        let FromHalod::Welcome(mut welcome) = welcome(heartbeat_ms) else {
+            unreachable!("it is one")
+        };
+        welcome.listeners.push(ListenerInfo {
+            name: "browsers".to_owned(),
+            address: "198.51.100.1".parse().unwrap(),
+            protocol: Protocol::Tcp,
+            port: 8000,
+            node_port: None,
+        });
+        peer.send(&FromHalod::Welcome(welcome));
+        peer
+    }
+
     /// The next connection, welcomed.
     pub fn welcome(&self, heartbeat_ms: u32) -> (Peer, Hello) {
         let (mut peer, hello) = self.hello();
@@ -109,6 +131,11 @@ impl Peer {
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Ends the connection.
+    pub fn close(&self) {
+        self.stream.shutdown(Shutdown::Both).unwrap();
     }
 
     /// The next message; `None` where the agent ended the connection.
@@ -182,6 +209,11 @@ impl Agent {
 
     pub fn wait(&mut self) -> ExitStatus {
         until("the agent's end", || self.child.try_wait().unwrap())
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Waits until its log says something.
