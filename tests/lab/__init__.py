@@ -32,6 +32,7 @@ kernel         the route table through the kernel's own netlink library
 echo           servers that say who they are, for tests of the data path alone
 traffic        clients of them that keep talking and miss nothing
 wire           raw packets: sending them, and seeing what arrives
+rawtcp         TCP by hand, segment by segment
 pushserver     nginx with nchan
 example        the push servers of docs/examples
 agent_events   what agents tell on their event streams

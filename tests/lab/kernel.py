@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from .addresses import APPS_PORT, BROWSERS_PORT, VIP4, VIP6, node
 from .netns import Namespace
 from .wait import until
 
+LONG = 600_000  # ms; a drain that no scenario sees the end of
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 PROTOCOLS = {"tcp": 6, "udp": 17}
 
@@ -59,6 +61,15 @@ class Table:
     nodes: list[Node] = field(default_factory=list)
     generation: int = 0
     drains: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # route: (former node, ms left), oldest first
+    udp_left: dict[int, int] = field(default_factory=dict)  # route: ms that UDP stays with the oldest former
+
+    def drain(self, *formers: int, routes: Iterable[int] | None = None, left: int = LONG, udp: int = 0) -> "Table":
+        """Lets routes, or all, drain from nodes, the oldest first, for so many ms each. Returns the table."""
+        for route in range(1, len(self.routes) + 1) if routes is None else routes:
+            self.drains[route] = [(former, left) for former in formers]
+            if udp:
+                self.udp_left[route] = udp
+        return self
 
     def holders(self) -> list[str]:
         """The name of each route's node, "" for none."""
@@ -78,6 +89,7 @@ class Table:
             ],
             "drain": [
                 {"route": route, "node": [node for node, _ in formers], "left": [ms for _, ms in formers]}
+                | ({"udp-left": self.udp_left[route]} if route in self.udp_left else {})
                 for route, formers in sorted(self.drains.items())
             ],
         }
@@ -133,6 +145,8 @@ class Kernel:
                     runs[run["first"] - 1 + index] = id
             for drain in part.get("drain", []):
                 table.drains[drain["route"]] = list(zip(drain["node"], drain["left"], strict=True))
+                if "udp-left" in drain:
+                    table.udp_left[drain["route"]] = drain["udp-left"]
         if sorted(runs) != list(range(len(table.routes))):
             raise AssertionError(f"get-table: {len(table.routes)} routes, but the runs describe {sorted(runs)}")
         table.routes = [runs[index] for index in range(len(table.routes))]

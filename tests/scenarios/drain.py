@@ -11,7 +11,6 @@ from lab.lab import Lab
 from lab.traffic import Flow, Traffic
 from lab.wait import until
 
-LONG = 600_000  # ms
 SOME = range(0, ROUTES, 5)
 
 
@@ -22,8 +21,7 @@ def run(lab: Lab) -> None:
 
     def move(node: int, *formers: int) -> None:
         table = lab.table([node] * ROUTES)
-        table.drains = {route: [(former, LONG) for former in formers] for route in range(1, ROUTES + 1) if formers}
-        kernel.commit(table)
+        kernel.commit(table.drain(*formers) if formers else table)
         back = kernel.table()
         equal({route: [id for id, _ in drain] for route, drain in back.drains.items()},
               {route: list(formers) for route in table.drains}, "the drains as the kernel tells them")
