@@ -14,6 +14,7 @@ def run(lab: Lab) -> None:
     table = kernel.table()
     good = lab.table([1] * ROUTES).attributes() | {"expected-generation": 1}
     listener, node = good["listener"][0], good["node"][0]
+    drain = {"route": 1, "node": [2], "left": [1]}
 
     def changed(**attributes: Any) -> dict[str, Any]:
         made = good | {name.replace("_", "-"): value for name, value in attributes.items()}
@@ -49,6 +50,16 @@ def run(lab: Lab) -> None:
         "a node port past 65535": changed(listener=[listener | {"node-port": 65520}]),
         "a listener of protocol 1": changed(listener=[listener | {"protocol": 1}]),
         "listeners that overlap": changed(listener=[listener, listener | {"port": listener["port"] + ROUTES - 1}]),
+        "a drain of a route that is not there": changed(drain=[drain | {"route": ROUTES + 1}]),
+        "drains out of order": changed(drain=[drain | {"route": 2}, drain]),
+        "a drain from a node nobody described": changed(drain=[drain | {"node": [99]}]),
+        "a drain from node 0": changed(drain=[drain | {"node": [0]}]),
+        "a drain from four nodes": changed(drain=[drain | {"node": [2, 3, 4, 2], "left": [1] * 4}]),
+        "two drains that make four of a route": changed(drain=[drain | {"node": [2, 3], "left": [1] * 2}] * 2),
+        "more nodes than times in a drain": changed(drain=[drain | {"node": [2, 3]}]),
+        "a drain without times": changed(drain=[{"route": 1, "node": [2]}]),
+        "a drain without nodes": changed(drain=[{"route": 1, "left": [1]}]),
+        "a drain without a route": changed(drain=[{"node": [2], "left": [1]}]),
         "too many listeners": changed(
             listener=[listener | {"address": vip, "port": 1000 + ROUTES * n} for n in range(33) for vip in (VIP4, VIP6)]
         ),
