@@ -33,6 +33,7 @@ echo           servers that say who they are, for tests of the data path alone
 traffic        clients of them that keep talking and miss nothing
 wire           raw packets: sending them, and seeing what arrives
 rawtcp         TCP by hand, segment by segment
+synflood       SYNs of addresses that nobody has
 pushserver     nginx with nchan
 example        the push servers of docs/examples
 agent_events   what agents tell on their event streams
