@@ -45,9 +45,10 @@ macro_rules! exits {
 exits! {
     /// Client to VIP, sent on to a node.
     Forward = "forward",
-    /// The same of a draining route's connection from before the move, to the former node.
+    /// The same of what stays with a former node: a connection from before a move, or UDP.
     ForwardFormer = "forward_former",
-    /// A new connection of a draining route, to the former node because the set of flows is full.
+    /// A new connection of a draining route, to the oldest former node because the set of flows is
+    /// full.
     ForwardFull = "forward_full",
     /// Node to client, sent on as from the VIP.
     Reverse = "reverse",

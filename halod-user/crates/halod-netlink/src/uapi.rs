@@ -61,7 +61,7 @@ pub mod status {
     /// Connections remembered of draining routes, more or less.
     pub const FLOWS: u16 = 7;
     /// Room for such connections; 0 while nothing drains. When it is used up, new connections of
-    /// draining routes go to the former node, and are counted as forward_full.
+    /// draining routes go to the oldest former node, and are counted as forward_full.
     pub const FLOW_SLOTS: u16 = 8;
 }
 
