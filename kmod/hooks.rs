@@ -6,7 +6,7 @@
 use crate::ffi::netfilter::{Context, Family, Verdict};
 use crate::ffi::skb::Skb;
 use crate::namespace::Namespace;
-use crate::packet::{self, Decision, Exit, Hook, WINDOW};
+use crate::packet::{self, ChecksumDelta, Csum, Decision, Exit, Hook, Parsed, WINDOW};
 
 impl Namespace {
     /// Client to VIP: on to the route's node. Node to client: marked only, since a source that
@@ -42,12 +42,23 @@ impl Namespace {
         };
         let mut copy = [0; WINDOW];
         let len = skb.len();
-        let window = skb.window(&mut copy);
+        let window = skb.window(0, &mut copy);
         let parsed = match context.family {
             Family::V4 => packet::parse_v4(window, len),
             Family::V6 => packet::parse_v6(window, len),
         };
-        match packet::decide(&table.view(), &table.draining(), hook, &parsed) {
+        let decision = match &parsed {
+            Parsed::Error(error) => {
+                let window = skb.window(error.quote(), &mut copy);
+                let quoted = match context.family {
+                    Family::V4 => packet::parse_quote_v4(window, error.quoted),
+                    Family::V6 => packet::parse_quote_v6(window, error.quoted),
+                };
+                packet::decide_error(&table.view(), &table.draining(), hook, error, &quoted)
+            }
+            parsed => packet::decide(&table.view(), &table.draining(), hook, parsed),
+        };
+        match decision {
             // A packet that is not ours passes two hooks, and is counted at the first.
             Decision::Exit(Exit::Pass) if matches!(hook, Hook::LocalIn | Hook::PostRouting) => {
                 Verdict::Accept
@@ -62,22 +73,47 @@ impl Namespace {
                 side,
                 to,
                 exit,
-            } => {
-                let csum = skb.csum();
-                let Some(bytes) = skb.writable(packet::need(&packet)) else {
-                    return self.leave(Exit::DropNotWritable);
-                };
-                let Some(delta) = packet::rewrite(bytes, &packet, side, to, csum) else {
-                    return self.leave(Exit::DropMalformed);
-                };
-                skb.adjust_complete(delta);
-                skb.set_untracked();
-                if matches!(hook, Hook::LocalOut) && context.route_again(skb).is_err() {
-                    return self.leave(Exit::DropNoRoute);
-                }
-                self.leave(exit)
+            } => self.change(
+                hook,
+                context,
+                skb,
+                exit,
+                packet::need(&packet),
+                |bytes, csum| packet::rewrite(bytes, &packet, side, to, csum),
+            ),
+            Decision::Translate { translation, exit } => {
+                let need = translation.need();
+                self.change(hook, context, skb, exit, need, |bytes, csum| {
+                    translation.apply(bytes, csum)
+                })
             }
         }
+    }
+
+    /// Rewrites the packet's first `need` bytes, and sends it on.
+    #[inline(always)]
+    fn change(
+        &self,
+        hook: Hook,
+        context: &Context<'_>,
+        skb: &mut Skb<'_>,
+        exit: Exit,
+        need: usize,
+        rewrite: impl FnOnce(&mut [u8], Csum) -> Option<ChecksumDelta>,
+    ) -> Verdict {
+        let csum = skb.csum();
+        let Some(bytes) = skb.writable(need) else {
+            return self.leave(Exit::DropNotWritable);
+        };
+        let Some(delta) = rewrite(bytes, csum) else {
+            return self.leave(Exit::DropMalformed);
+        };
+        skb.adjust_complete(delta);
+        skb.set_untracked();
+        if matches!(hook, Hook::LocalOut) && context.route_again(skb).is_err() {
+            return self.leave(Exit::DropNoRoute);
+        }
+        self.leave(exit)
     }
 
     /// Every packet's way out, by name.

@@ -52,24 +52,27 @@ impl Skb<'_> {
         unsafe { (*self.skb.as_ptr()).len as usize }
     }
 
-    /// The packet's first [`WINDOW`] bytes, or all of a shorter one. They are copied into `copy`
+    /// [`WINDOW`] bytes from `start` on, or as many as there are. They are copied into `copy`
     /// where the kernel keeps them in pieces.
     #[inline(always)]
-    pub(crate) fn window<'b>(&'b self, copy: &'b mut [u8; WINDOW]) -> &'b [u8] {
-        let want = self.len().min(WINDOW);
+    pub(crate) fn window<'b>(&'b self, start: usize, copy: &'b mut [u8; WINDOW]) -> &'b [u8] {
+        let end = self.len().min(start.saturating_add(WINDOW));
+        let Some(want) = end.checked_sub(start) else {
+            return &[];
+        };
         // SAFETY: By the type invariants.
         let linear = unsafe { bindings::halod_skb_headlen(self.skb.as_ptr()) } as usize;
-        if linear >= want {
-            // SAFETY: `data` points to `linear >= want` initialised bytes (`skb_headlen`), which
-            // stay in place while `self` is borrowed.
-            return unsafe { slice::from_raw_parts((*self.skb.as_ptr()).data, want) };
+        if linear >= end {
+            // SAFETY: `data` points to `linear >= start + want` initialised bytes (`skb_headlen`),
+            // which stay in place while `self` is borrowed.
+            return unsafe { slice::from_raw_parts((*self.skb.as_ptr()).data.add(start), want) };
         }
         // SAFETY: `copy` holds `WINDOW >= want` bytes, and `skb_copy_bits` checks the packet's
         // own length.
         let error = unsafe {
             bindings::skb_copy_bits(
                 self.skb.as_ptr(),
-                0,
+                start as core::ffi::c_int,
                 copy.as_mut_ptr().cast(),
                 want as core::ffi::c_int,
             )

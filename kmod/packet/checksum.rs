@@ -91,6 +91,13 @@ impl Change {
     }
 }
 
+impl From<ChecksumDelta> for Change {
+    #[inline]
+    fn from(delta: ChecksumDelta) -> Change {
+        Change(u64::from(delta.0))
+    }
+}
+
 /// Reduces a one's complement sum to 16 bits.
 #[inline]
 fn fold(sum: u64) -> u16 {

@@ -5,6 +5,7 @@ use super::address::{Address, Protocol};
 use super::drain::Drain;
 use super::exit::Exit;
 use super::flows::{Cell, Flows};
+use super::icmp::Translation;
 use super::parse::{Packet, Parsed};
 use super::rewrite::Side;
 use super::table::{Forward, Place, View};
@@ -41,6 +42,13 @@ pub enum Decision {
         /// The exit when that is done.
         exit: Exit,
     },
+    /// The same for an ICMP error.
+    Translate {
+        /// What to do, with [`Translation::apply`].
+        translation: Translation,
+        /// The exit when that is done.
+        exit: Exit,
+    },
 }
 
 /// What is known of the connections of draining routes.
@@ -51,7 +59,7 @@ pub struct Draining<'a, C> {
     pub now: u64,
 }
 
-/// Decides about a packet.
+/// Decides about a packet; about ICMP errors [`decide_error`](super::decide_error) does.
 #[inline]
 pub fn decide<C: Cell>(
     view: &View<'_>,
@@ -61,7 +69,7 @@ pub fn decide<C: Cell>(
 ) -> Decision {
     let packet = match parsed {
         Parsed::Packet(packet) => packet,
-        Parsed::Other => return Decision::Exit(Exit::Pass),
+        Parsed::Other | Parsed::Error(_) => return Decision::Exit(Exit::Pass),
         Parsed::Unreadable {
             dst,
             protocol,

@@ -56,6 +56,10 @@ exits! {
     LocalOut = "local_out",
     /// A node's answer to this machine itself, delivered as from the VIP.
     LocalIn = "local_in",
+    /// An ICMP error about a packet from the VIP to a client, sent on to the node that sent it.
+    IcmpToNode = "icmp_to_node",
+    /// An ICMP error about a packet to a node, sent on to the client, or delivered to this machine.
+    IcmpToClient = "icmp_to_client",
     /// Not HaloD's: untouched.
     Pass = "pass",
     /// The route has no node.
@@ -70,6 +74,8 @@ exits! {
     DropFragment = "drop_fragment",
     /// IPv6 extension headers too many or too long to look behind.
     DropExtension = "drop_extension",
+    /// An ICMP error that quotes of a packet from a VIP too little to know its node by.
+    DropIcmpQuote = "drop_icmp_quote",
     /// The packet's memory could not be made writable.
     DropNotWritable = "drop_not_writable",
     /// This machine has no route to the node.
@@ -100,6 +106,8 @@ impl Exit {
                 | Exit::Reverse
                 | Exit::LocalOut
                 | Exit::LocalIn
+                | Exit::IcmpToNode
+                | Exit::IcmpToClient
                 | Exit::Pass
         )
     }

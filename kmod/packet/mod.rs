@@ -14,6 +14,7 @@ pub mod decide;
 pub mod drain;
 pub mod exit;
 pub mod flows;
+pub mod icmp;
 pub mod parse;
 pub mod refusal;
 pub mod rewrite;
@@ -27,7 +28,8 @@ pub use self::decide::{decide, Decision, Draining, Hook};
 pub use self::drain::{uses, Drain, Former, FORMERS_MAX};
 pub use self::exit::Exit;
 pub use self::flows::{Cell, Flows, Tag, CELLS_MIN};
-pub use self::parse::{parse_v4, parse_v6, Packet, Parsed, WINDOW};
+pub use self::icmp::{decide_error, IcmpError, Translation};
+pub use self::parse::{parse_quote_v4, parse_quote_v6, parse_v4, parse_v6, Packet, Parsed, WINDOW};
 pub use self::refusal::Refusal;
 pub use self::rewrite::{need, rewrite, Side};
 pub use self::table::{

@@ -3,6 +3,7 @@
 
 use super::address::{Address, Protocol};
 use super::exit::Exit;
+use super::icmp::{self, IcmpError};
 
 /// Bytes from the network header on that parsing looks at; fewer are enough
 /// where the packet is shorter.
@@ -32,6 +33,8 @@ pub struct Packet {
 pub enum Parsed {
     /// A packet that the table can be asked about.
     Packet(Packet),
+    /// An ICMP error, to be decided about by what it quotes.
+    Error(IcmpError),
     /// Nothing that HaloD ever touches: another protocol, or no IP header at all.
     Other,
     /// TCP or UDP (or possibly so) between known addresses, but not readable as
@@ -51,6 +54,13 @@ pub enum Parsed {
 
 /// Most IPv6 extension headers that are walked over.
 const MAX_EXTENSIONS: usize = 8;
+
+/// Of an IPv4 header's fragment field: more to come, or an offset; and the offset alone.
+const MORE_OR_OFFSET: u16 = 0x3fff;
+const OFFSET: u16 = 0x1fff;
+
+/// Bytes of a transport header that an ICMP error quotes at least.
+const QUOTED: u16 = 8;
 
 /// Where the flags are in a TCP header, and what they are (RFC 9293, section 3.1).
 const TCP_FLAGS: usize = 13;
@@ -74,38 +84,66 @@ mod next_header {
 /// the kernel has trimmed a packet to it before any hook runs.
 #[inline]
 pub fn parse_v4(window: &[u8], len: usize) -> Parsed {
+    read_v4::<false>(window, len)
+}
+
+/// The same for IPv6. The payload length field is not looked at either.
+#[inline]
+pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
+    read_v6::<false>(window, len)
+}
+
+/// Parses what an ICMP error quotes of an IPv4 packet: `len` bytes from the packet's network
+/// header on, of which 8 of the transport header are enough (RFC 792). So is the first fragment.
+pub fn parse_quote_v4(window: &[u8], len: usize) -> Parsed {
+    read_v4::<true>(window, len)
+}
+
+/// The same for IPv6.
+pub fn parse_quote_v6(window: &[u8], len: usize) -> Parsed {
+    read_v6::<true>(window, len)
+}
+
+#[inline]
+fn read_v4<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
     let Some(&header) = window.first_chunk::<20>() else {
         return Parsed::Other;
     };
     let [first, _, _, _, _, _, f0, f1, _, number, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
-    let (4, Some(protocol)) = (first >> 4, Protocol::from_number(number)) else {
+    if first >> 4 != 4 {
         return Parsed::Other;
-    };
+    }
     let src = Address::V4([s0, s1, s2, s3]);
     let dst = Address::V4([d0, d1, d2, d3]);
+    let l4 = u16::from(first & 0xf) << 2;
+    let fragment = u16::from_be_bytes([f0, f1]);
+    let Some(protocol) = Protocol::from_number(number) else {
+        let whole = !QUOTE && number == icmp::V4 && l4 >= 20 && fragment & MORE_OR_OFFSET == 0;
+        return match IcmpError::parse(window, len, src, dst, l4).filter(|_| whole) {
+            Some(error) => Parsed::Error(error),
+            None => Parsed::Other,
+        };
+    };
     let unreadable = |exit| Parsed::Unreadable {
         src,
         dst,
         protocol: Some(protocol),
         exit,
     };
-    let l4 = u16::from(first & 0xf) << 2;
     if l4 < 20 {
         return unreadable(Exit::DropMalformed);
     }
-    // More fragments to come, or an offset.
-    if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
+    if fragment & if QUOTE { OFFSET } else { MORE_OR_OFFSET } != 0 {
         return unreadable(Exit::DropFragment);
     }
-    match transport(window, len, src, dst, protocol, l4) {
+    match transport::<QUOTE>(window, len, src, dst, protocol, l4) {
         Ok(packet) => Parsed::Packet(packet),
         Err(exit) => unreadable(exit),
     }
 }
 
-/// The same for IPv6. The payload length field is not looked at either.
 #[inline]
-pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
+fn read_v6<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
     let Some((&[first, _, _, _, _, _, next, _], rest)) = window.split_first_chunk::<8>() else {
         return Parsed::Other;
     };
@@ -127,13 +165,19 @@ pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
     };
     let (protocol, l4) = match Protocol::from_number(next) {
         Some(protocol) => (protocol, 40),
-        None => match walk(window, len, next) {
+        None => match walk::<QUOTE>(window, len, next) {
             Chain::Transport(protocol, l4) => (protocol, l4),
+            Chain::Icmp(l4) => {
+                return match IcmpError::parse(window, len, src, dst, l4) {
+                    Some(error) => Parsed::Error(error),
+                    None => Parsed::Other,
+                }
+            }
             Chain::Other => return Parsed::Other,
             Chain::Unreadable(protocol, exit) => return unreadable(protocol, exit),
         },
     };
-    match transport(window, len, src, dst, protocol, l4) {
+    match transport::<QUOTE>(window, len, src, dst, protocol, l4) {
         Ok(packet) => Parsed::Packet(packet),
         Err(exit) => unreadable(Some(protocol), exit),
     }
@@ -142,13 +186,17 @@ pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
 /// Where a chain of extension headers leads.
 enum Chain {
     Transport(Protocol, u16),
+    Icmp(u16),
     Other,
     Unreadable(Option<Protocol>, Exit),
 }
 
 /// Walks the extension headers of an IPv6 packet, `next` being the first one's kind.
-fn walk(window: &[u8], len: usize, mut next: u8) -> Chain {
+fn walk<const QUOTE: bool>(window: &[u8], len: usize, mut next: u8) -> Chain {
     let mut at: u16 = 40;
+    if next == icmp::V6 && !QUOTE {
+        return Chain::Icmp(at);
+    }
     for _ in 0..MAX_EXTENSIONS {
         let extension = window
             .get(usize::from(at)..)
@@ -168,8 +216,12 @@ fn walk(window: &[u8], len: usize, mut next: u8) -> Chain {
             // Not at its destination yet, and its checksum is for another
             // address than the one in the header (RFC 8200, section 8.1).
             next_header::ROUTING if b3 != 0 => return Chain::Other,
-            // A packet in one fragment is a whole one (RFC 6946).
-            next_header::FRAGMENT if u16::from_be_bytes([b2, b3]) & 0xfff9 == 0 => 8,
+            // A packet in one fragment is a whole one (RFC 6946). Of a quoted one the first is enough.
+            next_header::FRAGMENT
+                if u16::from_be_bytes([b2, b3]) & if QUOTE { 0xfff8 } else { 0xfff9 } == 0 =>
+            {
+                8
+            }
             next_header::FRAGMENT => return fragment(following),
             _ => u16::from(words).wrapping_add(1) << 3,
         };
@@ -177,6 +229,9 @@ fn walk(window: &[u8], len: usize, mut next: u8) -> Chain {
         at = at.wrapping_add(size);
         if let Some(protocol) = Protocol::from_number(following) {
             return Chain::Transport(protocol, at);
+        }
+        if following == icmp::V6 && !QUOTE {
+            return Chain::Icmp(at);
         }
         next = following;
     }
@@ -206,7 +261,7 @@ fn beyond(len: usize, at: u16, size: u16) -> Exit {
 
 /// The packet whose transport header is at `l4`, if it is all there.
 #[inline]
-fn transport(
+fn transport<const QUOTE: bool>(
     window: &[u8],
     len: usize,
     src: Address,
@@ -215,12 +270,14 @@ fn transport(
     l4: u16,
 ) -> Result<Packet, Exit> {
     let header = window.get(usize::from(l4)..).unwrap_or_default();
+    let size = if QUOTE { QUOTED } else { protocol.header() };
     let opening = match (protocol, header.get(TCP_FLAGS)) {
+        _ if QUOTE => false,
         (Protocol::Tcp, Some(flags)) => flags & (SYN | ACK | RST | FIN) == SYN,
-        (Protocol::Tcp, None) => return Err(beyond(len, l4, protocol.header())),
+        (Protocol::Tcp, None) => return Err(beyond(len, l4, size)),
         (Protocol::Udp, _) => false,
     };
-    let end = usize::from(l4).saturating_add(usize::from(protocol.header()));
+    let end = usize::from(l4).saturating_add(usize::from(size));
     match header.first_chunk::<4>() {
         Some(&[s0, s1, d0, d1]) if len >= end => Ok(Packet {
             src,
@@ -231,6 +288,6 @@ fn transport(
             opening,
             l4,
         }),
-        _ => Err(beyond(len, l4, protocol.header())),
+        _ => Err(beyond(len, l4, size)),
     }
 }

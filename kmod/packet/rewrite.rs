@@ -14,14 +14,29 @@ pub enum Side {
     Destination,
 }
 
+impl Side {
+    /// The one that this is not.
+    pub(super) fn other(self) -> Side {
+        match self {
+            Side::Source => Side::Destination,
+            Side::Destination => Side::Source,
+        }
+    }
+}
+
 /// Bytes from the network header on that [`rewrite`] reads or writes.
 #[inline]
 pub fn need(packet: &Packet) -> usize {
-    let field_end = match packet.protocol {
+    usize::from(packet.l4).saturating_add(checksum_end(packet.protocol))
+}
+
+/// Where the checksum field ends in a transport header.
+#[inline]
+fn checksum_end(protocol: Protocol) -> usize {
+    match protocol {
         Protocol::Tcp => 18,
         Protocol::Udp => 8,
-    };
-    usize::from(packet.l4).saturating_add(field_end)
+    }
 }
 
 /// Rewrites one side of `packet` in `bytes`, which start at the network header
@@ -33,6 +48,30 @@ pub fn need(packet: &Packet) -> usize {
 /// computed as 0 is written as 0xffff (RFC 768).
 #[inline]
 pub fn rewrite(
+    bytes: &mut [u8],
+    packet: &Packet,
+    side: Side,
+    to: (Address, u16),
+    csum: Csum,
+) -> Option<ChecksumDelta> {
+    if bytes.len() < need(packet) {
+        return None;
+    }
+    rewrite_part(bytes, packet, side, to, csum)
+}
+
+/// The same for a packet that an ICMP error quotes: its checksum may be cut off.
+pub(super) fn rewrite_quote(
+    bytes: &mut [u8],
+    packet: &Packet,
+    side: Side,
+    to: (Address, u16),
+) -> Option<ChecksumDelta> {
+    rewrite_part(bytes, packet, side, to, Csum::Full)
+}
+
+#[inline]
+fn rewrite_part(
     bytes: &mut [u8],
     packet: &Packet,
     side: Side,
@@ -55,6 +94,36 @@ pub fn rewrite(
     }
 }
 
+/// The address of an IPv4 header's side, its checksum, and all that follows its addresses.
+#[inline]
+pub(super) fn address_v4(
+    bytes: &mut [u8],
+    side: Side,
+) -> Option<(&mut [u8; 4], &mut [u8; 2], &mut [u8])> {
+    let (_, rest) = bytes.split_first_chunk_mut::<10>()?;
+    let (checksum, rest) = rest.split_first_chunk_mut::<2>()?;
+    let (source, rest) = rest.split_first_chunk_mut::<4>()?;
+    let (destination, rest) = rest.split_first_chunk_mut::<4>()?;
+    let address = match side {
+        Side::Source => source,
+        Side::Destination => destination,
+    };
+    Some((address, checksum, rest))
+}
+
+/// The address of an IPv6 header's side, and all that follows its addresses.
+#[inline]
+pub(super) fn address_v6(bytes: &mut [u8], side: Side) -> Option<(&mut [u8; 16], &mut [u8])> {
+    let (_, rest) = bytes.split_first_chunk_mut::<8>()?;
+    let (source, rest) = rest.split_first_chunk_mut::<16>()?;
+    let (destination, rest) = rest.split_first_chunk_mut::<16>()?;
+    let address = match side {
+        Side::Source => source,
+        Side::Destination => destination,
+    };
+    Some((address, rest))
+}
+
 #[inline]
 fn rewrite_v4(
     bytes: &mut [u8],
@@ -65,15 +134,8 @@ fn rewrite_v4(
     csum: Csum,
 ) -> Option<ChecksumDelta> {
     let transport = usize::from(packet.l4).checked_sub(20)?;
-    let (_, rest) = bytes.split_first_chunk_mut::<10>()?;
-    let (header_checksum, rest) = rest.split_first_chunk_mut::<2>()?;
-    let (source, rest) = rest.split_first_chunk_mut::<4>()?;
-    let (destination, rest) = rest.split_first_chunk_mut::<4>()?;
+    let (address, header_checksum, rest) = address_v4(bytes, side)?;
     let mut transport = Transport::of(rest.get_mut(transport..)?, packet.protocol, side)?;
-    let address = match side {
-        Side::Source => source,
-        Side::Destination => destination,
-    };
     if *address != old || *transport.port != ports.0 {
         return None;
     }
@@ -99,14 +161,8 @@ fn rewrite_v6(
     csum: Csum,
 ) -> Option<ChecksumDelta> {
     let transport = usize::from(packet.l4).checked_sub(40)?;
-    let (_, rest) = bytes.split_first_chunk_mut::<8>()?;
-    let (source, rest) = rest.split_first_chunk_mut::<16>()?;
-    let (destination, rest) = rest.split_first_chunk_mut::<16>()?;
+    let (address, rest) = address_v6(bytes, side)?;
     let mut transport = Transport::of(rest.get_mut(transport..)?, packet.protocol, side)?;
-    let address = match side {
-        Side::Source => source,
-        Side::Destination => destination,
-    };
     if *address != old || *transport.port != ports.0 {
         return None;
     }
@@ -123,7 +179,7 @@ fn rewrite_v6(
 enum Field {
     /// It makes up for the changes.
     Changed,
-    /// There is no checksum.
+    /// There is no checksum, or it is out of sight.
     None,
     /// It makes up for the address; the rest is yet to be summed.
     Partial,
@@ -132,7 +188,7 @@ enum Field {
 /// The parts of a transport header that are rewritten.
 struct Transport<'a> {
     port: &'a mut [u8; 2],
-    checksum: &'a mut [u8; 2],
+    checksum: Option<&'a mut [u8; 2]>,
     protocol: Protocol,
 }
 
@@ -141,11 +197,11 @@ impl<'a> Transport<'a> {
     fn of(bytes: &'a mut [u8], protocol: Protocol, side: Side) -> Option<Transport<'a>> {
         let (source, rest) = bytes.split_first_chunk_mut::<2>()?;
         let (destination, rest) = rest.split_first_chunk_mut::<2>()?;
-        let between = match protocol {
-            Protocol::Tcp => 12,
-            Protocol::Udp => 2,
-        };
-        let checksum = rest.get_mut(between..)?.first_chunk_mut::<2>()?;
+        // The ports are 4 bytes, the checksum 2.
+        let between = checksum_end(protocol).wrapping_sub(6);
+        let checksum = rest
+            .get_mut(between..)
+            .and_then(|rest| rest.first_chunk_mut::<2>());
         let port = match side {
             Side::Source => source,
             Side::Destination => destination,
@@ -162,15 +218,18 @@ impl<'a> Transport<'a> {
     #[inline]
     fn update(&mut self, change: Change, ports: ([u8; 2], [u8; 2]), csum: Csum) -> Field {
         *self.port = ports.1;
+        let Some(field) = self.checksum.as_deref_mut() else {
+            return Field::None;
+        };
         if csum == Csum::Partial {
-            *self.checksum = change.partial(*self.checksum);
+            *field = change.partial(*field);
             return Field::Partial;
         }
-        if self.protocol == Protocol::Udp && *self.checksum == [0, 0] {
+        if self.protocol == Protocol::Udp && *field == [0, 0] {
             return Field::None;
         }
-        let checksum = change.half(ports.0, ports.1).complete(*self.checksum);
-        *self.checksum = match (self.protocol, checksum) {
+        let checksum = change.half(ports.0, ports.1).complete(*field);
+        *field = match (self.protocol, checksum) {
             (Protocol::Udp, [0, 0]) => [0xff, 0xff],
             _ => checksum,
         };

@@ -64,21 +64,25 @@ class Packet:
             return whole
         return self.cut_short(whole)
 
-    def transport(self, src, dst):
+    def message(self):
+        """What the IP header is followed by, its checksum 0, and where that is; None where it has none."""
         if self.protocol == TCP:
             head = struct.pack("!HHIIBBHHH", self.sport, self.dport, 0x01020304, 0x0A0B0C0D,
                                5 << 4, self.flags, 0xFFFF, 0, 0)
-            at = 16
-        elif self.protocol == UDP:
+            return head + self.payload, 16
+        if self.protocol == UDP:
             head = struct.pack("!HHHH", self.sport, self.dport, 8 + len(self.payload), 0)
-            at = 6
-        elif self.protocol in (ICMP, ICMPV6):
+            return head + self.payload, 6
+        if self.protocol in (ICMP, ICMPV6):
             # An echo request.
             head = struct.pack("!BBHHH", 8 if self.protocol == ICMP else 128, 0, 0, 1, 1)
-            at = 2
-        else:
-            return self.payload
-        body = head + self.payload
+            return head + self.payload, 2
+        return self.payload, None
+
+    def transport(self, src, dst):
+        body, at = self.message()
+        if at is None:
+            return body
         if src.version == 4:
             pseudo = src.packed + dst.packed + struct.pack("!BBH", 0, self.protocol, len(body))
         else:
@@ -117,6 +121,22 @@ class Packet:
             return whole[:4] + struct.pack("!H", self.cut - 40) + whole[6:]
         head = whole[:2] + struct.pack("!H", self.cut) + whole[4:10] + b"\0\0" + whole[12:20]
         return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + whole[20:]
+
+
+class Error(Packet):
+    """An ICMP error: its type, code and second word, and the packet that it quotes, so many bytes of it."""
+
+    def __init__(self, src, dst, quote, kind, code=0, word=0, keep=None, tail=b"", **kwargs):
+        super().__init__(src, dst, ICMP if ":" not in src else ICMPV6, **kwargs)
+        self.quote, self.kind, self.code, self.word, self.keep, self.tail = quote, kind, code, word, keep, tail
+
+    def message(self):
+        head = struct.pack("!BBHI", self.kind, self.code, 0, self.word)
+        return head + self.quote.bytes()[:self.keep] + self.tail, 2
+
+    def about(self, quote=None, **outer):
+        """The same, the quoted packet and the outer header changed so."""
+        return self.but(quote=self.quote.but(**(quote or {})), **outer)
 
 
 def extension(kind, size=8):
@@ -194,7 +214,7 @@ FORWARD, REVERSE = "pre_routing", "post_routing"
 
 
 def vector(name, hook, packet, exit, out=None, untracked=None, csum="full", live=None):
-    """One vector; `out` is what differs in the packet that comes out.
+    """One vector; `out` is what differs in the packet that comes out, or that packet.
 
     `exit` None: the hook does nothing but keep connection tracking off it.
     `live`: why the packet cannot be sent through a real machine as it is.
@@ -204,7 +224,9 @@ def vector(name, hook, packet, exit, out=None, untracked=None, csum="full", live
     if exit is not None and exit.startswith("drop_"):
         row["out"] = None
     else:
-        row["out"] = (packet.but(**out) if rewritten else packet).bytes().hex()
+        if not isinstance(out, Packet):
+            out = packet.but(**out) if rewritten else packet
+        row["out"] = out.bytes().hex()
     row["untracked"] = rewritten if untracked is None else untracked
     row["live"] = live is None
     if live is not None:
@@ -452,6 +474,199 @@ def broken_topic():
     ]
 
 
+ROUTER, ROUTER6 = "203.0.113.254", "2001:db8:3::fe"  # on a client's way
+INNER, INNER6 = "192.0.2.200", "2001:db8:2::c8"  # on a node's way
+UNREACHABLE, EXCEEDED, PARAMETER = 3, 11, 12
+UNREACHABLE6, TOO_BIG6, EXCEEDED6, PARAMETER6 = 1, 2, 3, 4
+
+
+def to_node(name, error, number=1, exit="icmp_to_node", sport=None, **kwargs):
+    """An error about a packet from the VIP to a client, which goes to the node."""
+    if exit != "icmp_to_node":
+        return forward(name, error, exit, **kwargs)
+    address = f"192.0.2.{10 + number}" if error.protocol == ICMP else f"2001:db8:2::{10 + number}"
+    quote = {"src": address, "sport": sport or error.quote.sport}
+    return forward(name, error, exit, out=error.about(quote, dst=address), **kwargs)
+
+
+def to_client(name, error, says="router", dport=None, **kwargs):
+    """An error about a packet to a node, which goes to the client; the node's own is from the VIP."""
+    vip = VIP if error.protocol == ICMP else VIP6
+    quote = {"dst": vip, "dport": dport or error.quote.dport}
+    outer = {"src": vip} if says == "node" else {}
+    return reverse(name, error, "icmp_to_client", out=error.about(quote, **outer), **kwargs)
+
+
+def sent(protocol=TCP, sport=8000, **kwargs):
+    """A packet that HaloD has sent on to a client, as a router there has got it."""
+    return Packet(VIP, CLIENT, protocol, sport, 40000, ttl=61, **kwargs)
+
+
+def sent6(protocol=TCP, sport=8000, **kwargs):
+    return Packet(VIP6, CLIENT6, protocol, sport, 40000, ttl=61, **kwargs)
+
+
+def icmp_to_node_topic():
+    long = bytes(range(200)) * 3
+    too_big = Error(ROUTER, VIP, sent(payload=long), UNREACHABLE, 4, 1280)
+    too_big6 = Error(ROUTER6, VIP6, sent6(payload=long), TOO_BIG6, 0, 1280)
+    timestamps = bytes([68, 12, 5, 0]) + bytes(8)
+    no_sum = sent(UDP, l4_checksum=0, payload=long)
+    # What a router adds of its own (RFC 4884): the quote is 128 bytes long, and an object follows.
+    labels = bytes.fromhex("200042fb0008010100010140")
+    options6 = [extension(60, 72)]
+    return push_table(), [
+        to_node("v4 fragmentation needed", too_big),
+        to_node("v4 fragmentation needed, route 9, apps", too_big.about({"sport": 9008}), 2),
+        to_node("v4 fragmentation needed, own ports", too_big.about({"sport": 8016}), 3, sport=18016),
+        to_node("v4 host unreachable", too_big.but(code=1)),
+        to_node("v4 time exceeded", too_big.but(kind=EXCEEDED, code=0, word=0)),
+        to_node("v4 parameter problem", too_big.but(kind=PARAMETER, code=0, word=20 << 24)),
+        to_node("v4 port unreachable, from the client, udp",
+                Error(CLIENT, VIP, sent(UDP), UNREACHABLE, 3)),
+        to_node("v4 udp, no checksum", Error(ROUTER, VIP, no_sum, UNREACHABLE, 4, 1280)),
+        to_node("v4 udp, 8 bytes quoted", Error(ROUTER, VIP, sent(UDP), UNREACHABLE, 3, keep=28)),
+        to_node("v4 tcp, 8 bytes quoted", too_big.but(keep=28)),
+        to_node("v4 tcp, 8 bytes quoted, own ports",
+                too_big.about({"sport": 8016}, keep=28), 3, sport=18016),
+        # Half a checksum is none: it stays.
+        to_node("v4 tcp, quoted to within its checksum",
+                too_big.about({"l4_checksum": 0xABCD}, keep=37)),
+        to_node("v4 tcp, quoted to its checksum", too_big.but(keep=38)),
+        to_node("v4 odd length", too_big.but(keep=51)),
+        to_node("v4 with an extension", too_big.but(word=32 << 16 | 1280, keep=128, tail=labels)),
+        to_node("v4 where the length's field holds something else", too_big.but(word=2 << 16 | 1280)),
+        to_node("v4 options in the quoted packet", too_big.about({"options": timestamps})),
+        to_node("v4 options in both, as long as can be",
+                too_big.about({"options": bytes([1] * 40)}, options=bytes([1] * 40))),
+        to_node("v4 of the first fragment", too_big.about({"fragment": 0x2000})),
+        to_node("v4 DSCP and TTL of both stay", too_big.about({"tos": 0xB8, "ttl": 1}, tos=0xC0, ttl=9)),
+        to_node("v4 of a node with IPv4 only", too_big.about({"sport": 8020}), 4),
+        to_node("v6 packet too big", too_big6),
+        to_node("v6 packet too big, own ports", too_big6.about({"sport": 8017}), 3, sport=18017),
+        to_node("v6 no route", too_big6.but(kind=UNREACHABLE6, word=0)),
+        to_node("v6 hop limit exceeded", too_big6.but(kind=EXCEEDED6, word=0)),
+        to_node("v6 parameter problem", too_big6.but(kind=PARAMETER6, word=40)),
+        to_node("v6 port unreachable, from the client, udp",
+                Error(CLIENT6, VIP6, sent6(UDP), UNREACHABLE6, 4)),
+        to_node("v6 udp, 8 bytes quoted", Error(ROUTER6, VIP6, sent6(UDP), UNREACHABLE6, 4, keep=48)),
+        to_node("v6 tcp, 8 bytes quoted", too_big6.but(keep=48)),
+        to_node("v6 odd length", too_big6.but(keep=81)),
+        to_node("v6 extension headers in the quoted packet",
+                too_big6.about({"extensions": [extension(0, 16), extension(60, 40)]})),
+        to_node("v6 with an extension, where TCP's checksum would be",
+                Error(ROUTER6, VIP6, sent6(extensions=options6), UNREACHABLE6, word=16 << 24, keep=128,
+                      tail=labels)),
+        to_node("v6 extension headers before the error",
+                too_big6.but(extensions=[extension(60, 64)])),
+        to_node("v6 of the first fragment", too_big6.about({"extensions": [fragment(0, 1)]})),
+        to_node("v4 about a route without a node", too_big.about({"sport": 8022}), exit="drop_no_node"),
+        to_node("v6 about a node with IPv4 only", too_big6.about({"sport": 8020}),
+                exit="drop_no_address"),
+        to_node("v4 quoted to before the end of the ports", too_big.but(keep=27), exit="drop_icmp_quote"),
+        to_node("v6 quoted to before the end of the ports", too_big6.but(keep=47), exit="drop_icmp_quote"),
+        to_node("v4 of a later fragment", too_big.about({"fragment": 0x2010}), exit="drop_icmp_quote"),
+        to_node("v6 of a later fragment", too_big6.about({"extensions": [fragment(16, 1)]}),
+                exit="drop_icmp_quote"),
+        to_node("v4 of a header shorter than any", too_big.about({"ihl": 4}), exit="drop_icmp_quote"),
+        to_node("v6 of more extension headers than anyone looks at",
+                too_big6.about({"extensions": [extension(60)] * 9}), exit="drop_icmp_quote"),
+        to_node("v4 quoted to before the end of the addresses", too_big.but(keep=19), exit="pass"),
+        to_node("v4 nothing quoted", too_big.but(keep=0), exit="pass"),
+        to_node("v4 ends within its own header", too_big.but(cut=26), exit="pass"),
+        to_node("v6 nothing quoted", too_big6.but(keep=0), exit="pass"),
+        to_node("v4 about a packet of this machine", too_big.about({"sport": 22}), exit="pass"),
+        to_node("v6 about a packet of this machine", too_big6.about({"sport": 22}), exit="pass"),
+        to_node("v4 about an echo request of this machine",
+                Error(ROUTER, VIP, sent(ICMP), EXCEEDED), exit="pass"),
+        to_node("v4 about a packet that its receiver has not sent",
+                Error(ROUTER, VIP, Packet("198.51.100.2", CLIENT, TCP, 8000, 40000), UNREACHABLE),
+                exit="pass"),
+        to_node("v4 to a node, about a packet that only HaloD can have sent",
+                Error(ROUTER, N1, sent(), UNREACHABLE), exit="pass"),
+        to_node("v4 source quench", too_big.but(kind=4, code=0), exit="pass"),
+        to_node("v4 redirect", too_big.but(kind=5, code=1), exit="pass"),
+        to_node("v6 an error of another type", too_big6.but(kind=100), exit="pass"),
+        to_node("v4 a fragment of an error", too_big.but(fragment=0x2000), exit="pass",
+                live="the kernel keeps it until the others come"),
+    ]
+
+
+def asked(protocol=TCP, dport=8000, number=1, **kwargs):
+    """A client's packet that HaloD has sent on to a node, as a router there has got it."""
+    return Packet(CLIENT, f"192.0.2.{10 + number}", protocol, 40000, dport, ttl=61, **kwargs)
+
+
+def asked6(protocol=TCP, dport=8000, number=1, **kwargs):
+    return Packet(CLIENT6, f"2001:db8:2::{10 + number}", protocol, 40000, dport, ttl=61, **kwargs)
+
+
+def icmp_to_client_topic():
+    long = bytes(range(200)) * 3
+    too_big = Error(INNER, CLIENT, asked(payload=long), UNREACHABLE, 4, 1280)
+    too_big6 = Error(INNER6, CLIENT6, asked6(payload=long), TOO_BIG6, 0, 1280)
+    own, own6 = "192.0.2.1", "2001:db8:2::1"
+    why = "from or to the machine itself: scenarios have real ones"
+    later = "rewritten in post_routing: see there"
+    return push_table(), [
+        to_client("v4 fragmentation needed, from a router", too_big),
+        to_client("v4 host unreachable, from the node",
+                  Error(N1, CLIENT, asked(), UNREACHABLE, 1), "node"),
+        to_client("v4 port unreachable, from the node, udp",
+                  Error(N2, CLIENT, asked(UDP, 8008, 2), UNREACHABLE, 3), "node"),
+        to_client("v4 time exceeded, apps", too_big.about({"dport": 9000}, kind=EXCEEDED, code=0, word=0)),
+        to_client("v4 parameter problem, own ports",
+                  Error(N3, CLIENT, asked(dport=18016, number=3), PARAMETER, 0, 20 << 24), "node", 8016),
+        to_client("v4 from a node that does not hold the route now", too_big.about({"dport": 8008})),
+        to_client("v4 udp, no checksum",
+                  Error(INNER, CLIENT, asked(UDP, l4_checksum=0), UNREACHABLE, 4, 1280)),
+        to_client("v4 tcp, 8 bytes quoted", too_big.but(keep=28)),
+        to_client("v4 udp, 8 bytes quoted, own ports",
+                  Error(N3, CLIENT, asked(UDP, 28017, 3), UNREACHABLE, 3, keep=28), "node", 8017),
+        to_client("v4 options in both", too_big.about({"options": bytes([1] * 8)}, options=bytes([1] * 4))),
+        to_client("v4 of the first fragment", too_big.about({"fragment": 0x2000})),
+        to_client("v6 packet too big, from a router", too_big6),
+        to_client("v6 port unreachable, from the node, udp",
+                  Error(N2_6, CLIENT6, asked6(UDP, 8008, 2), UNREACHABLE6, 4), "node"),
+        to_client("v6 hop limit exceeded, own ports",
+                  Error(INNER6, CLIENT6, asked6(dport=18000, number=3), EXCEEDED6), dport=8000),
+        to_client("v6 tcp, 8 bytes quoted", too_big6.but(keep=48)),
+        to_client("v6 extension headers in both",
+                  too_big6.about({"extensions": [extension(60, 24)]}, extensions=[extension(60)])),
+        to_client("v6 parameter problem, odd length", too_big6.but(kind=PARAMETER6, keep=81)),
+        vector("v4 as it arrives: left alone, but untracked", FORWARD, too_big, None, untracked=True,
+               live=later),
+        vector("v6 as it arrives: left alone, but untracked", FORWARD, too_big6, None, untracked=True,
+               live=later),
+        reverse("v4 about a node's other port", too_big.about({"dport": 22}), "pass"),
+        reverse("v4 about someone else", Error(INNER, CLIENT, Packet(CLIENT, "192.0.2.99"), UNREACHABLE),
+                "pass"),
+        reverse("v4 about a packet that its receiver has not sent",
+                Error(INNER, "203.0.113.8", asked(), UNREACHABLE), "pass"),
+        reverse("v4 of a later fragment", too_big.about({"fragment": 0x2010}), "pass"),
+        reverse("v6 nothing quoted", too_big6.but(keep=0), "pass"),
+        # This machine's own.
+        vector("v4 fragmentation needed, made here", "local_out",
+               Error("203.0.113.1", CLIENT, asked(), UNREACHABLE, 4, 1280), None, untracked=True, live=why),
+        vector("v6 packet too big, made here, for a node", "local_out",
+               Error(own6, N1_6, Packet(N1_6, CLIENT6, TCP, 8000, 40000), TOO_BIG6, 0, 1280), None,
+               untracked=True, live=why),
+        vector("v4 made here, about a packet of this machine", "local_out",
+               Error(own, "192.0.2.99", Packet("192.0.2.99", CLIENT, TCP, 8000, 40000), EXCEEDED), "pass",
+               live=why),
+        vector("v4 no way to the client, made here", "local_out",
+               Error(VIP, VIP, Packet(VIP, CLIENT, TCP, 8008, 40000), UNREACHABLE, 1), "icmp_to_node",
+               out=Error(VIP, N2, Packet(N2, CLIENT, TCP, 8008, 40000), UNREACHABLE, 1), live=why),
+        vector("v4 about this machine's own connection", "local_in",
+               Error(N2, own, Packet(own, N2, UDP, 40000, 8008), UNREACHABLE, 3), "icmp_to_client",
+               out=Error(VIP, own, Packet(own, VIP, UDP, 40000, 8008), UNREACHABLE, 3), live=why),
+        vector("v6 partial", "post_routing",
+               Error(N1_6, CLIENT6, asked6(), UNREACHABLE6, l4_checksum=PARTIAL), "icmp_to_client",
+               out=Error(VIP6, CLIENT6, asked6().but(dst=VIP6), UNREACHABLE6, l4_checksum=PARTIAL),
+               csum="partial", live=why),
+    ]
+
+
 def foreign_topic():
     return push_table(), [
         forward("tcp v4 to someone else", Packet(CLIENT, "192.0.2.99"), "pass"),
@@ -503,6 +718,8 @@ TOPICS = {
     "checksums": checksums_topic,
     "headers": headers_topic,
     "broken": broken_topic,
+    "icmp_to_node": icmp_to_node_topic,
+    "icmp_to_client": icmp_to_client_topic,
     "foreign": foreign_topic,
     "local": local_topic,
 }

@@ -292,3 +292,24 @@ fn refusals_name_what_is_wrong() {
     // Route 3 has no node.
     assert_eq!(refusal(&[(3, 1)]), "accepted");
 }
+
+/// What the network says of a packet is for the node that has sent it, or of use to none.
+#[test]
+fn icmp_errors_follow_their_flow() {
+    let force = change(&on_a(), |way| way.go(B, 100));
+    for key in [KEY, Key { v6: true, ..KEY }] {
+        assert_eq!(force.error_to_node(0, key, Protocol::Tcp), A);
+        assert_eq!(force.tcp(0, key, true), (B, Exit::Forward));
+        assert_eq!(force.error_to_node(0, key, Protocol::Tcp), B);
+        let from = |node| force.error_to_client(0, key, Protocol::Tcp, node);
+        assert_eq!((from(A), from(B)), (Exit::DropStale, Exit::IcmpToClient));
+        // An error opens nothing, and is no reason to remember a flow.
+        let other = Key { port: 1, ..key };
+        assert_eq!(force.error_to_node(0, other, Protocol::Tcp), A);
+        assert_eq!(force.tcp(0, other, false), (A, Exit::ForwardFormer));
+        assert_eq!(force.error_to_node(100, other, Protocol::Tcp), B);
+        assert_eq!(force.error_to_node(0, key, Protocol::Udp), B);
+        let from = |node| force.error_to_client(0, key, Protocol::Udp, node);
+        assert_eq!((from(A), from(B)), (Exit::IcmpToClient, Exit::IcmpToClient));
+    }
+}

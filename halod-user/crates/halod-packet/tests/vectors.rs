@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use halod_packet::{
-    decide, need, parse_v4, parse_v6, rewrite, Address, AtomicCell, Csum, Decision, Draining, Exit,
-    Hook, Input, Listener, Node, Parsed, Protocol, Table, Target, WINDOW,
+    decide, decide_error, need, parse_quote_v4, parse_quote_v6, parse_v4, parse_v6, rewrite,
+    Address, AtomicCell, Csum, Decision, Draining, Exit, Hook, Input, Listener, Node, Parsed,
+    Protocol, Table, Target, WINDOW,
 };
 use serde::Deserialize;
 
@@ -160,7 +161,19 @@ fn run(table: &Table, vector: &Vector) -> Outcome {
         flows: None,
         now: 0,
     };
-    let (exit, untracked) = match decide(&table.view(), &idle, hook, &parsed) {
+    let decision = match &parsed {
+        Parsed::Error(error) => {
+            let quote = &bytes[error.quote()..];
+            let window = &quote[..quote.len().min(WINDOW)];
+            let quoted = match bytes[0] >> 4 {
+                4 => parse_quote_v4(window, error.quoted),
+                _ => parse_quote_v6(window, error.quoted),
+            };
+            decide_error(&table.view(), &idle, hook, error, &quoted)
+        }
+        parsed => decide(&table.view(), &idle, hook, parsed),
+    };
+    let (exit, untracked) = match decision {
         Decision::Exit(exit) => (Some(exit), false),
         Decision::Untrack => (None, true),
         Decision::Rewrite {
@@ -171,6 +184,11 @@ fn run(table: &Table, vector: &Vector) -> Outcome {
         } => {
             let writable = &mut bytes[..need(&packet)];
             rewrite(writable, &packet, side, to, csum).expect("rewritten");
+            (Some(exit), true)
+        }
+        Decision::Translate { translation, exit } => {
+            let writable = &mut bytes[..translation.need()];
+            translation.apply(writable, csum).expect("translated");
             (Some(exit), true)
         }
     };

@@ -1,8 +1,9 @@
 //! Routes that move, and a naive twin that knows of every connection where it was opened.
 
 use halod_packet::{
-    decide, uses, Address, AtomicCell, Decision, Drain, Draining, Exit, Flows, Former, Hook, Input,
-    Listener, Node, Packet, Parsed, Protocol, Side, Table, Target, FORMERS_MAX,
+    decide, decide_error, uses, Address, AtomicCell, Decision, Drain, Draining, Exit, Flows,
+    Former, Hook, IcmpError, Input, Listener, Node, Packet, Parsed, Protocol, Side, Table, Target,
+    FORMERS_MAX,
 };
 
 pub const ROUTES: usize = 3;
@@ -291,6 +292,63 @@ impl Force {
                 exit
             }
             Decision::Exit(exit) => exit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A client's ICMP error about a packet from the VIP: the node that it goes to.
+    pub fn error_to_node(&self, now: u64, key: Key, protocol: Protocol) -> u32 {
+        let vip = VIPS[usize::from(key.v6)];
+        let from = (vip, PORT + key.route as u16);
+        let (to, exit) = self.error(
+            Hook::PreRouting,
+            now,
+            from,
+            (client(key), key.port),
+            protocol,
+        );
+        assert_eq!(exit, Exit::IcmpToNode);
+        let place = |id: &u32| (node_address(*id, key.v6), node_port(*id, key.route));
+        (1..=NODES).find(|id| Some(place(id)) == to).unwrap()
+    }
+
+    /// A node's ICMP error about a packet from a client: the exit.
+    pub fn error_to_client(&self, now: u64, key: Key, protocol: Protocol, node: u32) -> Exit {
+        let to = (node_address(node, key.v6), node_port(node, key.route));
+        let from = (client(key), key.port);
+        self.error(Hook::PostRouting, now, from, to, protocol).1
+    }
+
+    fn error(
+        &self,
+        hook: Hook,
+        now: u64,
+        from: (Address, u16),
+        to: (Address, u16),
+        protocol: Protocol,
+    ) -> (Option<(Address, u16)>, Exit) {
+        let quoted = Parsed::Packet(Packet {
+            src: from.0,
+            dst: to.0,
+            protocol,
+            sport: from.1,
+            dport: to.1,
+            opening: false,
+            l4: 40,
+        });
+        let error = IcmpError {
+            src: to.0,
+            dst: from.0,
+            l4: 40,
+            quoted: 60,
+        };
+        let draining = Draining {
+            flows: self.flows(),
+            now,
+        };
+        match decide_error(&self.table.view(), &draining, hook, &error, &quoted) {
+            Decision::Translate { translation, exit } => (Some(translation.to), exit),
+            Decision::Exit(exit) => (None, exit),
             other => panic!("{other:?}"),
         }
     }
