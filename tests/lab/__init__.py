@@ -24,6 +24,7 @@ addresses      the plan above as constants
 paths          programs, module and kernel sources; each can be set by environment
 netns          a namespace: entering it, running programs and event loops in it
 topology       building and deleting the plan above
+routers        routers between HaloD and a host, with links of chosen MTUs
 process        a program that was started: its log, its end
 forked         the same of a Python program, in a fork of this one
 wait           polling with a deadline
@@ -31,6 +32,7 @@ module, dmesg  insmod and rmmod; what the kernel said since a moment
 kernel         the route table through the kernel's own netlink library
 echo           servers that say who they are, for tests of the data path alone
 traffic        clients of them that keep talking and miss nothing
+transfer       files through them, both ways at once, compared
 wire           raw packets: sending them, and seeing what arrives
 rawtcp         TCP by hand, segment by segment
 synflood       SYNs of addresses that nobody has

@@ -1,18 +1,16 @@
 """Bulk transfers, both ways at once, arrive byte for byte: with checksum offload and GSO, without either, and
 with the two sorts on either side of HaloD."""
 
-import hashlib
-import random
 import socket
 import threading
 import time
 
 from lab import addresses
-from lab.addresses import BROWSERS_PORT, ROUTES, VIP4, VIP6
-from lab.checks import check, equal
+from lab.addresses import ROUTES, VIP4, VIP6
+from lab.checks import check
 from lab.lab import Lab
 from lab.netns import Namespace
-from lab.traffic import FAMILIES
+from lab.transfer import transfer
 
 SIZE = 8 << 20
 SIZE_SLOW = 2 << 20
@@ -50,28 +48,6 @@ def offload(devices: list[tuple[Namespace, str]], on: bool) -> None:
     for namespace, device in devices:
         for feature in FEATURES:  # one by one: a bridge lacks some, and says so
             namespace.run("ethtool", "-K", device, feature, "on" if on else "off", check=False)
-
-
-def transfer(clients: Namespace, vip: str, size: int, what: str) -> None:
-    """Sends bytes to an echo server and compares what comes back."""
-    data = random.Random(size).randbytes(size)
-    with clients.entered():
-        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_STREAM)
-    with sock:
-        sock.settimeout(60)
-        sock.connect((vip, BROWSERS_PORT))
-        sender = threading.Thread(target=sock.sendall, args=(data,), daemon=True)
-        sender.start()
-        greeting = f"n1 {BROWSERS_PORT}\n".encode()
-        received = bytearray()
-        while len(received) < len(greeting) + size:
-            part = sock.recv(1 << 18)
-            if not part:
-                break
-            received += part
-        sender.join()
-    expected = hashlib.sha256(greeting + data).hexdigest()
-    equal((len(received), hashlib.sha256(received).hexdigest()), (len(greeting) + size, expected), f"bytes echoed, {what}")
 
 
 class Largest:

@@ -1,0 +1,33 @@
+"""Files through the echo servers, both ways at once, compared byte for byte."""
+
+import hashlib
+import random
+import socket
+import threading
+
+from .addresses import BROWSERS_PORT
+from .checks import equal
+from .netns import Namespace
+from .traffic import FAMILIES
+
+
+def transfer(clients: Namespace, vip: str, size: int, what: str) -> None:
+    """Sends bytes to an echo server and compares what comes back."""
+    data = random.Random(size).randbytes(size)
+    with clients.entered():
+        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_STREAM)
+    with sock:
+        sock.settimeout(60)
+        sock.connect((vip, BROWSERS_PORT))
+        sender = threading.Thread(target=sock.sendall, args=(data,), daemon=True)
+        sender.start()
+        greeting = f"n1 {BROWSERS_PORT}\n".encode()
+        received = bytearray()
+        while len(received) < len(greeting) + size:
+            part = sock.recv(1 << 18)
+            if not part:
+                break
+            received += part
+        sender.join()
+    expected = hashlib.sha256(greeting + data).hexdigest()
+    equal((len(received), hashlib.sha256(received).hexdigest()), (len(greeting) + size, expected), f"bytes echoed, {what}")
