@@ -18,6 +18,11 @@
 		  SKB_DATA_ALIGN(sizeof(struct skb_shared_info)))
 #define LATE_MS 1000
 
+/* An instruction that does nothing, for tests/bench/profile.c to see: `hld+` and `hld-`. */
+#define BENCH_MARK(bytes) asm volatile("nopl " bytes "(%%rax)" ::: "memory")
+#define BENCH_BEGIN BENCH_MARK("0x2b646c68")
+#define BENCH_END BENCH_MARK("0x2d646c68")
+
 static int send_frame(struct net_device *device, const struct bench_record *record)
 {
 	void *data = napi_alloc_frag(TRUESIZE);
@@ -47,6 +52,7 @@ static unsigned int send_batch(const struct bench_order *order,
 {
 	unsigned int i;
 
+	BENCH_BEGIN;
 	local_bh_disable();
 	for (i = 0; i < count; i++) {
 		if (send_frame(order->device, &records[order->first + at]))
@@ -55,6 +61,7 @@ static unsigned int send_batch(const struct bench_order *order,
 			at = 0;
 	}
 	local_bh_enable();
+	BENCH_END;
 	return i;
 }
 

@@ -23,5 +23,6 @@ peers      everything that HaloD is compared with
 results    figures, net costs, ratios; the file they are kept in
 table      results as a table
 plot       results as an SVG
+profile    the functions that a packet's instructions are in
 =========  ====================================================================
 """
