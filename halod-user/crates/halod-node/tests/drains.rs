@@ -6,7 +6,8 @@
 mod common;
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ impl Lab {
 
     fn with(mut command: Command, arguments: &[&str]) -> Lab {
         let scratch = tempfile::tempdir().unwrap();
+        // For an agent that is not root.
+        fs::set_permissions(scratch.path(), Permissions::from_mode(0o777)).unwrap();
         let (server, halod) = (Server::start(), Halod::new());
         let events = scratch.path().join("events");
         command.args(["--name", "n1", "--address", "192.0.2.11", "--log", "debug"]);
@@ -258,6 +261,42 @@ fn without_the_capability_users_are_asked() {
     let log = lab.agent.log();
     assert_eq!(log.matches("connections cannot be closed").count(), 1);
     assert!(log.contains("CAP_NET_ADMIN") || log.contains("CONFIG_INET_DIAG_DESTROY"));
+}
+
+/// As the unit runs it: no root, this one capability, and none for what it starts.
+#[test]
+fn the_capability_is_enough_and_hooks_do_not_get_it() {
+    if !namespace::enter("the_capability_is_enough_and_hooks_do_not_get_it") {
+        return;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args([
+        "--bounding-set=-all,+net_admin",
+        "--inh-caps=-all,+net_admin",
+    ]);
+    command.args([
+        "--ambient-caps=-all,+net_admin",
+        env!("CARGO_BIN_EXE_halod-node"),
+    ]);
+    let hook = "grep CapPrm /proc/self/status";
+    let arguments = ["--policy", "close", "--spread", "500ms", "--hook", hook];
+    let mut lab = Lab::with(command, &arguments);
+    lab.agent.logs(r"hook says: CapPrm:\t0000000000000000");
+    let mut users = lab.server.users(1, 10);
+    let names = names(&users);
+    lab.peer.send(&drain(2, "1", "n3", 5_000));
+    if lab.closes {
+        assert_eq!(lab.told("closed", 10), names);
+        assert!(
+            users
+                .iter_mut()
+                .all(|user| user.is_reset(Duration::from_secs(1)))
+        );
+    } else {
+        lab.agent.logs("the kernel needs CONFIG_INET_DIAG_DESTROY");
+        assert_eq!(lab.told("reconnect", 10), names);
+    }
 }
 
 /// A route that moved without a drain: its users are dead already, and are not left hanging.
