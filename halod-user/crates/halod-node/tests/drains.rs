@@ -131,7 +131,8 @@ impl Lab {
         }
     }
 
-    /// Reads lines of an event until they named that many users; each once, and several lines.
+    /// Reads lines of an event until they named that many users, each once; many not in one line, for
+    /// those are spread over a second.
     fn told(&self, event: &str, count: usize) -> HashSet<String> {
         let mut told = HashSet::new();
         let mut lines = 0;
@@ -141,7 +142,7 @@ impl Lab {
             }
             lines += 1;
         }
-        assert!(lines > 1 || count == 1, "all in the same moment");
+        assert!(lines > 1 || count < 40, "all in the same moment");
         told
     }
 }
