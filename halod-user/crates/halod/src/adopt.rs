@@ -249,6 +249,7 @@ fn from_kernel(config: &Config, kernel: &Table, store: Option<&Saved>) -> (Saved
             node.routes = RouteSet::new();
             if node.slot.take().is_some() {
                 node.state = NodeState::Lost;
+                node.routes = RouteSet::new();
             }
             nodes.push(node);
         }

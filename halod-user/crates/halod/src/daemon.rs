@@ -20,7 +20,7 @@ use crate::listeners::cluster_config;
 use crate::server::{self, Handshakes, Shared};
 use crate::shutdown::Shutdown;
 use crate::store::{InstanceLock, Keeper, LockError, Record, Sqlite, StoreError};
-use crate::table::{holds, table};
+use crate::table::table;
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -171,7 +171,6 @@ async fn take_up(
     if before.as_ref() != Some(&saved) {
         let record = Record {
             saved,
-            holds: holds(&cluster),
             change: None,
         };
         keeper.save(record).await?;

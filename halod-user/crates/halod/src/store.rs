@@ -1,14 +1,14 @@
 //! What must survive the daemon: behind a trait, since SQLite is only the first.
 
+mod drains;
 mod lock;
+mod schema;
 mod sqlite;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use halod_cluster::{NodeId, Saved};
-use halod_routes::RouteSet;
+use halod_cluster::Saved;
 
 pub use lock::{InstanceLock, LockError};
 pub use sqlite::Sqlite;
@@ -18,8 +18,6 @@ pub use sqlite::Sqlite;
 pub struct Record {
     /// The state.
     pub saved: Saved,
-    /// The routes of every node that has some; follows from `saved`, and is written for people.
-    pub holds: BTreeMap<NodeId, RouteSet>,
     /// The change of the table that led here, if there was one.
     pub change: Option<ChangeRecord>,
 }

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use halod_cluster::{Cluster, ListenerInfo, NodeId, node_port};
+use halod_cluster::{Cluster, ListenerInfo, node_port};
 use halod_netlink::{Listener, Node, Table};
 use halod_proto::Protocol;
-use halod_routes::RouteSet;
 
 /// The whole table that the cluster has decided on. Only nodes that fill a slot are in it.
 pub fn table(cluster: &Cluster) -> Table {
@@ -27,17 +26,6 @@ pub fn table(cluster: &Cluster) -> Table {
             .collect(),
         drains: Vec::new(),
     }
-}
-
-/// The routes of every node that has some.
-pub fn holds(cluster: &Cluster) -> BTreeMap<NodeId, RouteSet> {
-    cluster
-        .nodes()
-        .filter_map(|node| {
-            let routes = cluster.assignment().held_by(node.slot?).collect();
-            Some((node.id, routes))
-        })
-        .collect()
 }
 
 fn kernel_listener(listener: &ListenerInfo) -> Listener {

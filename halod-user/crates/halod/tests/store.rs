@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use halod::store::{ChangeRecord, InstanceLock, Record, Sqlite, Store};
-use halod_cluster::{NodeId, NodeState, Saved, SavedNode};
+use halod_cluster::{NodeId, NodeState, RouteSet, Saved, SavedDrain, SavedFormer, SavedNode};
 
 fn node(id: u32, slot: Option<u32>) -> SavedNode {
     SavedNode {
@@ -20,7 +20,10 @@ fn node(id: u32, slot: Option<u32>) -> SavedNode {
             NodeState::Reserve
         },
         slot,
-        routes: Default::default(),
+        routes: match slot {
+            Some(slot) => format!("{slot}-12,2{slot}").parse().expect("routes"),
+            None => RouteSet::new(),
+        },
         parked: id == 3,
         token: format!("{id:032x}"),
     }
@@ -28,7 +31,6 @@ fn node(id: u32, slot: Option<u32>) -> SavedNode {
 
 fn record(generation: u64, nodes: Vec<SavedNode>) -> Record {
     let slots = nodes.iter().filter(|n| n.slot.is_some()).count() as u32;
-    let routes = "1-12,20".parse().expect("routes");
     Record {
         saved: Saved {
             generation,
@@ -37,7 +39,6 @@ fn record(generation: u64, nodes: Vec<SavedNode>) -> Record {
             nodes,
             drains: Vec::new(),
         },
-        holds: [(NodeId(1), routes)].into(),
         change: Some(ChangeRecord {
             generation,
             time: "2026-01-01T00:00:00Z".into(),
@@ -93,6 +94,106 @@ fn what_was_saved_is_loaded_by_the_next_one() {
     }
 }
 
+/// A chain of formers; each (node, left, left of UDP).
+fn drain(route: u32, formers: &[(u32, u32, u32)]) -> SavedDrain {
+    let former = |&(node, left_ms, udp_left_ms): &(u32, u32, u32)| SavedFormer {
+        node: NodeId(node),
+        left_ms,
+        udp_left_ms,
+    };
+    SavedDrain {
+        route,
+        formers: formers.iter().map(former).collect(),
+    }
+}
+
+#[test]
+fn drains_are_loaded_in_their_order_and_rows_are_few() {
+    let (_dir, path) = place();
+    let mut store = Sqlite::open(&path).expect("a new store");
+    let rows = |path: &PathBuf| -> Vec<(String, u32, u32, u32)> {
+        let db = rusqlite::Connection::open(path).expect("the file");
+        let mut rows = db
+            .prepare("SELECT routes, position, node, left_ms FROM drain ORDER BY 1, 2")
+            .expect("a table");
+        let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)));
+        rows.expect("rows").map(|row| row.expect("a row")).collect()
+    };
+    let (plain, long) = ([(2, 60_000, 0)], [(3, 900, 100), (2, 60_000, 0), (1, 5, 0)]);
+    let drains = vec![
+        drain(2, &plain),
+        drain(3, &plain),
+        drain(7, &long),
+        drain(9, &plain),
+    ];
+    let mut record = record(1, vec![node(1, Some(1)), node(2, Some(2)), node(3, None)]);
+    for drains in [drains.clone(), drains[1..3].to_vec(), Vec::new(), drains] {
+        record.saved.drains = drains;
+        store.save(&record).expect("saved");
+        let loaded = store.load().expect("loaded").expect("a state");
+        assert_eq!(loaded, record.saved);
+    }
+    let text = |routes: &str, position, node, left| (routes.to_owned(), position, node, left);
+    let right = [
+        text("2-3,9", 0, 2, 60_000),
+        text("7", 0, 3, 900),
+        text("7", 1, 2, 60_000),
+        text("7", 2, 1, 5),
+    ];
+    assert_eq!(rows(&path), right);
+
+    let db = rusqlite::Connection::open(&path).expect("the file");
+    db.execute("UPDATE drain SET routes = '3-2' WHERE node = 2", [])
+        .expect("damaged");
+    let error = store.load().expect_err("damaged").to_string();
+    assert!(
+        error.contains("drain: the range 3-2 runs backwards"),
+        "{error}"
+    );
+}
+
+/// A file as halod of schema 1 left it.
+#[test]
+fn a_file_of_schema_1_is_loaded_and_written_on() {
+    let (dir, _) = place();
+    let path = dir.path().join("halod.db");
+    let db = rusqlite::Connection::open(&path).expect("a database");
+    db.execute_batch(include_str!("schema-1.sql"))
+        .expect("a file of schema 1");
+    drop(db);
+    let mut store = Sqlite::open(&path).expect("the file of schema 1");
+    let mut loaded = store.load().expect("loaded").expect("a state");
+    assert_eq!((loaded.generation, loaded.slots), (7, 2));
+    assert_eq!(loaded.drains, []);
+    let held: Vec<(&str, Option<u32>, String)> = loaded
+        .nodes
+        .iter()
+        .map(|node| (node.name.as_str(), node.slot, node.routes.to_string()))
+        .collect();
+    let none = String::new();
+    let right = [
+        ("n4", None, none.clone()),
+        ("n1", Some(1), "1-12".to_owned()),
+        ("n2", Some(2), "13-24".to_owned()),
+        ("n3", None, none),
+    ];
+    assert_eq!(held, right);
+    assert_eq!(loaded.nodes[1].ports["browsers"], 8100);
+
+    loaded.generation = 8;
+    loaded.drains = vec![drain(5, &[(2, 60_000, 0)])];
+    let saved = loaded.clone();
+    let change = None;
+    store.save(&Record { saved, change }).expect("saved");
+    let mut again = Sqlite::open(&path).expect("the file of schema 2");
+    assert_eq!(again.load().expect("loaded"), Some(loaded));
+    let db = rusqlite::Connection::open(&path).expect("the file");
+    let version: u32 = db
+        .pragma_query_value(None, "user_version", |r| r.get(0))
+        .expect("a version");
+    assert_eq!(version, 2);
+}
+
 #[test]
 fn people_can_read_it() {
     let (_dir, path) = place();
@@ -107,7 +208,7 @@ fn people_can_read_it() {
         Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
     });
     let row: (String, String, i64, String) = row.expect("a node");
-    assert_eq!(row, ("n1".into(), "active".into(), 1, "1-12,20".into()));
+    assert_eq!(row, ("n1".into(), "active".into(), 1, "1-12,21".into()));
     let changes = db.query_row("SELECT count(*), max(generation) FROM change", [], |r| {
         Ok((r.get(0)?, r.get(1)?))
     });
@@ -167,11 +268,11 @@ fn other_files_are_refused_with_a_way_out() {
     let newer = dir.path().join("newer.db");
     drop(Sqlite::open(&newer).expect("a new store"));
     let db = rusqlite::Connection::open(&newer).expect("a database");
-    db.pragma_update(None, "user_version", 2)
+    db.pragma_update(None, "user_version", 3)
         .expect("a version");
     let error = Sqlite::open(&newer).expect_err("newer").to_string();
     assert!(
-        error.contains("schema 2") && error.contains("knows schema 1"),
+        error.contains("schema 3") && error.contains("knows schemas up to 2"),
         "{error}"
     );
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Heart;
 use crate::kernel::Kernel;
 use crate::store::{ChangeRecord, Record};
-use crate::table::{holds, same_listeners, same_nodes, table};
+use crate::table::{same_listeners, same_nodes, table};
 
 /// Another hand may write tables as fast as we do; two daemons in one namespace, say. We answer
 /// at most so often.
@@ -91,7 +91,6 @@ impl<K: Kernel> Heart<K> {
     pub(super) async fn save(&mut self, change: Option<ChangeRecord>) {
         let record = Record {
             saved: self.cluster.saved(),
-            holds: holds(&self.cluster),
             change,
         };
         match self.keeper.save(record).await {

@@ -4,16 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use halod_cluster::{NodeId, NodeState, Saved, SavedNode};
-use halod_routes::RouteSet;
+use halod_cluster::{NodeId, NodeState, Saved, SavedDrain, SavedNode};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{Record, Store, StoreError};
+use super::{Record, Store, StoreError, drains, schema};
 
-const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
-/// "Halo", so that `file` and we can tell our file from another program's.
-const APPLICATION_ID: i64 = 0x4861_6c6f;
 /// How many changes of the table are kept for people.
 const HISTORY: i64 = 1000;
 
@@ -24,13 +19,14 @@ pub struct Sqlite {
     db: Connection,
     /// What the file holds of each node, so that only what differs is written.
     written: HashMap<NodeId, Written>,
+    /// Whether the file may hold drains.
+    drains: bool,
     last_turn: i64,
 }
 
 #[derive(Debug, PartialEq)]
 struct Written {
     node: SavedNode,
-    routes: RouteSet,
     turn: i64,
 }
 
@@ -53,11 +49,12 @@ impl Sqlite {
         let mut db = Connection::open(path).map_err(sql)?;
         // A user may have it open in sqlite3.
         db.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
-        prepare(&mut db, path)?;
+        schema::prepare(&mut db, path)?;
         let mut store = Sqlite {
             path: path.to_owned(),
             db,
             written: HashMap::new(),
+            drains: true,
             last_turn: 0,
         };
         store.forget_written().map_err(sql)?;
@@ -80,6 +77,16 @@ impl Sqlite {
         Ok(())
     }
 
+    fn read_drains(&self) -> Result<Vec<SavedDrain>, StoreError> {
+        drains::read(&self.db).map_err(|error| match error {
+            drains::ReadError::Sql(source) => StoreError::Sqlite {
+                path: self.path.clone(),
+                source,
+            },
+            drains::ReadError::Routes(error) => self.wrong(format!("drain: {error}")),
+        })
+    }
+
     fn read_nodes(&self) -> Result<Vec<SavedNode>, StoreError> {
         let sql = |source| StoreError::Sqlite {
             path: self.path.clone(),
@@ -87,9 +94,11 @@ impl Sqlite {
         };
         let mut statement = self
             .db
-            .prepare("SELECT id, name, state, slot, parked, token FROM node ORDER BY turn, id")
+            .prepare(
+                "SELECT id, name, state, slot, routes, parked, token FROM node ORDER BY turn, id",
+            )
             .map_err(sql)?;
-        type Row = (u32, String, String, Option<u32>, bool, String);
+        type Row = (u32, String, String, Option<u32>, String, bool, String);
         let rows: Vec<Row> = statement
             .query_map([], |r| {
                 Ok((
@@ -99,6 +108,7 @@ impl Sqlite {
                     r.get(3)?,
                     r.get(4)?,
                     r.get(5)?,
+                    r.get(6)?,
                 ))
             })
             .and_then(Iterator::collect)
@@ -128,7 +138,7 @@ impl Sqlite {
             ports.entry(node).or_default().push((listener, port));
         }
         rows.into_iter()
-            .map(|(id, name, state, slot, parked, token)| {
+            .map(|(id, name, state, slot, routes, parked, token)| {
                 let addresses = addresses.remove(&id).unwrap_or_default();
                 Ok(SavedNode {
                     id: NodeId(id),
@@ -147,7 +157,9 @@ impl Sqlite {
                         .collect::<Result<_, _>>()?,
                     ports: ports.remove(&id).unwrap_or_default().into_iter().collect(),
                     slot,
-                    routes: RouteSet::new(),
+                    routes: routes
+                        .parse()
+                        .map_err(|e| self.wrong(format!("node {name}: {e}")))?,
                     parked,
                     token,
                 })
@@ -179,7 +191,7 @@ impl Store for Sqlite {
             routes,
             slots,
             nodes: self.read_nodes()?,
-            drains: Vec::new(),
+            drains: self.read_drains()?,
         }))
     }
 
@@ -215,6 +227,10 @@ impl Store for Sqlite {
             for written in &changed {
                 insert(&tx, written)?;
             }
+            if self.drains {
+                tx.prepare_cached("DELETE FROM drain")?.execute([])?;
+            }
+            drains::insert(&tx, &saved.drains)?;
             if let Some(change) = &record.change {
                 let generation = i64::try_from(change.generation).unwrap_or(i64::MAX);
                 tx.prepare_cached("INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?)")?
@@ -228,6 +244,7 @@ impl Store for Sqlite {
             Ok(()) => {
                 self.written = now;
                 self.last_turn = last_turn;
+                self.drains = !saved.drains.is_empty();
                 Ok(())
             }
             Err(source) => Err(StoreError::Sqlite {
@@ -255,22 +272,15 @@ impl Sqlite {
                 last
             });
             floor = turn;
-            let routes = record.holds.get(&node.id).cloned().unwrap_or_default();
-            rows.insert(
-                node.id,
-                Written {
-                    node: node.clone(),
-                    routes,
-                    turn,
-                },
-            );
+            let node = node.clone();
+            rows.insert(node.id, Written { node, turn });
         }
         (rows, last)
     }
 }
 
 fn insert(tx: &Transaction<'_>, written: &Written) -> rusqlite::Result<()> {
-    let Written { node, routes, turn } = written;
+    let Written { node, turn } = written;
     tx.prepare_cached(
         "INSERT INTO node (id, name, state, slot, routes, parked, token, turn)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -280,7 +290,7 @@ fn insert(tx: &Transaction<'_>, written: &Written) -> rusqlite::Result<()> {
         node.name.as_str(),
         node.state.to_string(),
         node.slot,
-        routes.to_string(),
+        node.routes.to_string(),
         node.parked,
         node.token,
         turn
@@ -305,54 +315,4 @@ fn state_of(text: &str) -> Option<NodeState> {
     ]
     .into_iter()
     .find(|state| state.to_string() == text)
-}
-
-/// Sets the connection up, and makes the tables in a new file.
-fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let sql = |source| StoreError::Sqlite {
-        path: path.to_owned(),
-        source,
-    };
-    let form = |what| StoreError::Form {
-        path: path.to_owned(),
-        what,
-    };
-    let pragma = |db: &Connection, name: &str| db.pragma_query_value(None, name, |r| r.get(0));
-    let application: i64 = pragma(db, "application_id").map_err(sql)?;
-    let version: i64 = pragma(db, "user_version").map_err(sql)?;
-    let tables: i64 = db
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))
-        .map_err(sql)?;
-    let new = tables == 0 && application == 0 && version == 0;
-    if !new && application != APPLICATION_ID {
-        return Err(form(
-            "is a SQLite file, but not halod's; name another file".into(),
-        ));
-    }
-    if !new && version != SCHEMA_VERSION {
-        return Err(form(format!(
-            "has schema {version}, and this halod ({}) knows schema {SCHEMA_VERSION}; use the \
-             halod that wrote it, or move the file away to start with what the kernel holds",
-            env!("CARGO_PKG_VERSION")
-        )));
-    }
-    // The answer is the mode that came of it: a file system without shared memory has no WAL.
-    let mode: String = db
-        .pragma_update_and_check(None, "journal_mode", "wal", |r| r.get(0))
-        .map_err(sql)?;
-    if mode != "wal" {
-        tracing::warn!(path = %path.display(), mode, "the store has no write-ahead log here");
-    }
-    db.pragma_update(None, "synchronous", "full").map_err(sql)?;
-    db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
-    if new {
-        let tx = db.transaction().map_err(sql)?;
-        tx.execute_batch(SCHEMA).map_err(sql)?;
-        tx.pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(sql)?;
-        tx.pragma_update(None, "user_version", SCHEMA_VERSION)
-            .map_err(sql)?;
-        tx.commit().map_err(sql)?;
-    }
-    Ok(())
 }
