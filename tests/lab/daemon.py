@@ -18,6 +18,8 @@ cluster = "lab"
 routes = {routes}
 active_min = {active_min}
 reserve = {reserve}
+drain = "{drain_ms}ms"
+failover = "{failover}"
 store = "{directory}/halod.db"
 control = "{directory}/control.sock"
 {listeners}
@@ -28,9 +30,10 @@ heartbeat = "{heartbeat_ms}ms"
 heartbeat_misses = {heartbeat_misses}
 rejoin = "{rejoin_ms}ms"
 restart_grace = "{restart_grace_ms}ms"
+hold_back = "{hold_back_ms}ms"
 max_nodes = 64
 max_handshakes = {max_handshakes}
-"""
+{more}"""
 LISTENER = """
 [[listener]]
 name = "{name}"
@@ -47,6 +50,9 @@ class Settings:
     routes: int = addresses.ROUTES
     active_min: int = 3
     reserve: int = 1
+    # A move cuts where a scenario does not want otherwise, so that it sees at once who reconnects.
+    drain_ms: int = 0
+    failover: str = "replace"
     protocols: tuple[str, ...] = ("tcp",)
     # Not the daemon's own 100 ms x 3: an emulated machine that starts four push servers stands still
     # for longer at times. Scenarios about silence set their own.
@@ -55,7 +61,10 @@ class Settings:
     rejoin_ms: int = 2000
     # The guest may be an emulated one: agents need a moment.
     restart_grace_ms: int = 20000
+    # Machines are killed and come back for their own reasons.
+    hold_back_ms: int = 0
     max_handshakes: int = 64
+    more: str = ""  # sections
 
     def toml(self, directory: Path) -> str:
         """The configuration file."""

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use halod_cluster::{Failover, Measure};
 use halod_proto::Protocol;
 use ipnet::IpNet;
 
@@ -21,7 +22,7 @@ pub const MAX_NODES: u32 = 4096;
 pub const MAX_LISTENERS: usize = 64;
 
 /// A configuration that keeps every rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The cluster's name.
     pub cluster: String,
@@ -31,6 +32,13 @@ pub struct Config {
     pub active_min: u32,
     /// Nodes beyond `active_min` are kept in reserve until so many are.
     pub reserve: u32,
+    /// How long the connections of a route that moves stay with the node that it leaves; zero
+    /// cuts them.
+    pub drain: Duration,
+    /// The same for its UDP, at most `drain`.
+    pub udp_stay: Duration,
+    /// What moves where a node goes and the reserve is empty.
+    pub failover: Failover,
     /// The SQLite file.
     pub store: PathBuf,
     /// The control socket.
@@ -39,6 +47,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// How nodes register.
     pub nodes: Nodes,
+    /// When nodes are put to work and back into reserve by their load; never without it.
+    pub scale: Option<Scale>,
 }
 
 /// A `[[listener]]`.
@@ -73,10 +83,31 @@ pub struct Nodes {
     pub restart_grace: Duration,
     /// How long a new connection may take to say hello.
     pub hello_timeout: Duration,
+    /// How long a node waits in reserve after its second loss; twice that after the third, and
+    /// so on. Zero: not at all.
+    pub hold_back: Duration,
+    /// The longest such wait, not less than `hold_back`; losses further apart do not count.
+    pub hold_back_max: Duration,
     /// Most nodes that are remembered.
     pub max_nodes: u32,
     /// Most connections that have not said hello yet.
     pub max_handshakes: u32,
+}
+
+/// `[scale]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scale {
+    /// What of a node's load counts.
+    pub by: Measure,
+    /// Above this mean of the active nodes one more is put to work; finite, positive.
+    pub up_at: f64,
+    /// Where the mean would stay below this with one node less, one is put into reserve; less
+    /// than `up_at`, not negative.
+    pub down_at: f64,
+    /// How long it must be so without a break.
+    pub hold: Duration,
+    /// The least time between two steps.
+    pub interval: Duration,
 }
 
 impl Config {

@@ -18,14 +18,20 @@ pub fn cluster_config(config: &Config) -> halod_cluster::Config {
         heartbeat_misses: nodes.heartbeat_misses,
         rejoin_ms: ms(nodes.rejoin),
         restart_grace_ms: ms(nodes.restart_grace),
+        drain_ms: ms(config.drain),
+        udp_stay_ms: ms(config.udp_stay),
+        failover: config.failover,
+        hold_back_ms: ms(nodes.hold_back),
+        hold_back_max_ms: ms(nodes.hold_back_max),
+        scale: config.scale.as_ref().map(|scale| halod_cluster::Scale {
+            by: scale.by,
+            up_at: scale.up_at,
+            down_at: scale.down_at,
+            hold_ms: ms(scale.hold),
+            interval_ms: ms(scale.interval),
+        }),
         max_nodes: nodes.max_nodes,
         listeners: listeners(config),
-        drain_ms: 0,
-        udp_stay_ms: 0,
-        failover: halod_cluster::Failover::Replace,
-        hold_back_ms: 0,
-        hold_back_max_ms: 0,
-        scale: None,
     }
 }
 

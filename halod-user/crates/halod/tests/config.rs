@@ -4,12 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use halod::config::Config;
+use halod_cluster::{Failover, Measure};
 use halod_proto::Protocol;
 
 const GOOD: &str = r#"cluster = "push"
 routes = 24
 active_min = 3
 reserve = 1
+drain = "90s"
+udp_stay = "5s"
+failover = "minimal"
 store = "/var/lib/halod/halod.db"
 control = "/run/halod/control.sock"
 
@@ -33,8 +37,17 @@ heartbeat = "100ms"
 heartbeat_misses = 3
 rejoin = "2s"
 restart_grace = "5s"
+hold_back = "2s"
+hold_back_max = "10m"
 max_nodes = 256
 max_handshakes = 64
+
+[scale]
+by = "value"
+up_at = 0.8
+down_at = 0
+hold = "30s"
+interval = "5m"
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -51,6 +64,13 @@ fn a_whole_configuration() {
     assert_eq!(config.listeners[1].node_port, Some(9100));
     assert_eq!(config.nodes.heartbeat, Duration::from_millis(100));
     assert_eq!(config.nodes.restart_grace, Duration::from_secs(5));
+    assert_eq!(config.nodes.hold_back_max, Duration::from_secs(600));
+    assert_eq!(config.drain, Duration::from_secs(90));
+    assert_eq!(config.udp_stay, Duration::from_secs(5));
+    assert_eq!(config.failover, Failover::Minimal);
+    let scale = config.scale.expect("[scale]");
+    assert_eq!((scale.by, scale.down_at), (Measure::Value, 0.0));
+    assert_eq!(scale.interval, Duration::from_secs(300));
 }
 
 #[test]
@@ -58,6 +78,30 @@ fn the_packaged_example_is_right() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../packaging/halod.toml");
     let config = Config::load(&path).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(config.cluster, "push");
+}
+
+/// Its comments are advice: what they show can be written.
+#[test]
+fn the_packaged_examples_comments_are_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../packaging/halod.toml");
+    let text = std::fs::read_to_string(&path).expect("the example");
+    let shown = |line: &str| {
+        let rest = line.strip_prefix("# ").unwrap_or_default();
+        let key = rest.split(" = ").next().filter(|key| *key != rest);
+        rest == "[scale]"
+            || key.is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let uncommented = text.lines().map(|line| match shown(line) {
+        true => line.trim_start_matches("# "),
+        false => line,
+    });
+    let all = uncommented.collect::<Vec<_>>().join("\n");
+    let all = parse(&all).expect("every key");
+    let plain = Config::load(&path).expect("the example");
+    assert_eq!((all.drain, all.failover), (plain.drain, plain.failover));
+    assert_eq!(all.nodes, plain.nodes);
+    let scale = all.scale.expect("[scale]");
+    assert_eq!(scale.interval, Duration::from_secs(60));
 }
 
 #[test]
@@ -76,6 +120,9 @@ plaintext_from = ["2001:db8::/64"]
     let config = parse(short).expect("defaults");
     assert_eq!((config.active_min, config.reserve), (1, 0));
     assert_eq!(config.nodes.rejoin, Duration::from_secs(2));
+    assert_eq!(config.drain, Duration::from_secs(60));
+    assert_eq!(config.failover, Failover::Replace);
+    assert_eq!(config.scale, None);
 }
 
 /// (what is replaced, with what, what the error must say)
@@ -133,102 +180,171 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         &["halod.toml:4: reserve = -1", "0 to 4096"],
     ),
     (
+        "drain = \"90s\"",
+        "drain = \"25h\"",
+        &["halod.toml:5: drain = \"25h\" is out of range; 0s to 1day is possible"],
+    ),
+    (
+        "drain = \"90s\"",
+        "drain = \"4s\"",
+        &["halod.toml:6: udp_stay, which is 5s, is longer than drain, which is 4s"],
+    ),
+    (
+        "drain = \"90s\"",
+        "drain = 90",
+        &["halod.toml:5: invalid type: integer", "drain = \"60s\""],
+    ),
+    (
+        "\"minimal\"",
+        "\"least\"",
+        &[
+            "halod.toml:7: failover = \"least\"",
+            "\"replace\" and \"minimal\"",
+        ],
+    ),
+    (
+        "hold_back = \"2s\"",
+        "hold_back = \"11m\"",
+        &["halod.toml:31: hold_back, which is 11m, is longer than hold_back_max, which is 10m"],
+    ),
+    (
+        "hold_back = \"2s\"\nhold_back_max = \"10m\"",
+        "hold_back_max = \"500ms\"",
+        &["halod.toml:31: hold_back, which is 1s, is longer than hold_back_max, which is 500ms"],
+    ),
+    (
+        "by = \"value\"",
+        "by = \"cpu\"",
+        &[
+            "halod.toml:37: by = \"cpu\"",
+            "\"connections\" and \"value\"",
+        ],
+    ),
+    (
+        "up_at = 0.8",
+        "up_at = \"0.8\"",
+        &["halod.toml:38: invalid type: string", "up_at = 40000"],
+    ),
+    (
+        "up_at = 0.8",
+        "up_at = inf",
+        &["halod.toml:38: up_at = inf is not possible; a number from 0 is"],
+    ),
+    (
+        "down_at = 0",
+        "down_at = 0.8",
+        &["halod.toml:39: down_at = 0.8 must be less than up_at, which is 0.8"],
+    ),
+    (
+        "up_at = 0.8\n",
+        "",
+        &["halod.toml:36: up_at is missing; write for example: up_at = 40000"],
+    ),
+    (
+        "hold = \"30s\"",
+        "hold = \"30\"",
+        &[
+            "halod.toml:40: hold = \"30\" is not a duration",
+            "hold = \"10s\"",
+        ],
+    ),
+    (
         "\"/var/lib/halod/halod.db\"",
         "\"halod.db\"",
-        &["halod.toml:5: store = \"halod.db\" is not the absolute path"],
+        &["halod.toml:8: store = \"halod.db\" is not the absolute path"],
     ),
     (
         "name = \"apps\"",
         "name = \"browsers\"",
-        &["halod.toml:14: there are two listeners of the name \"browsers\""],
+        &["halod.toml:17: there are two listeners of the name \"browsers\""],
     ),
     (
         "name = \"apps\"\n",
         "",
-        &["halod.toml:14: name is missing; write for example: name = \"browsers\""],
+        &["halod.toml:17: name is missing; write for example: name = \"browsers\""],
     ),
     (
         "port = 8000",
         "port = 65513",
-        &["halod.toml:12: port = 65513", "1 to 65512"],
+        &["halod.toml:15: port = 65513", "1 to 65512"],
     ),
-    ("port = 8000", "port = 0", &["halod.toml:12: port = 0"]),
+    ("port = 8000", "port = 0", &["halod.toml:15: port = 0"]),
     (
         "node_port = 9100",
         "node_port = 70000",
-        &["halod.toml:19: node_port = 70000"],
+        &["halod.toml:22: node_port = 70000"],
     ),
     (
         "port = 9000",
         "port = 8023",
         &[
-            "halod.toml:14: listener \"apps\" (198.51.100.1, tcp 8023-8046) overlaps listener \"browsers\" (8000-8023)",
+            "halod.toml:17: listener \"apps\" (198.51.100.1, tcp 8023-8046) overlaps listener \"browsers\" (8000-8023)",
         ],
     ),
     (
         "node_port = 9100",
         "node_port = 7977",
         &[
-            "halod.toml:14: listener \"browsers\" and listener \"apps\" use the same tcp ports on the nodes",
+            "halod.toml:17: listener \"browsers\" and listener \"apps\" use the same tcp ports on the nodes",
             "at least 24 away from 8000",
         ],
     ),
     (
         "protocol = \"tcp\"\nport = 8000",
         "protocol = \"sctp\"\nport = 8000",
-        &["halod.toml:11: protocol = \"sctp\"", "\"udp\""],
+        &["halod.toml:14: protocol = \"sctp\"", "\"udp\""],
     ),
     (
         "\"2001:db8:1::1\"",
         "\"198.51.100.2\"",
         &[
-            "halod.toml:10: 198.51.100.2 is the listener's second address of its family",
+            "halod.toml:13: 198.51.100.2 is the listener's second address of its family",
             "node_port",
         ],
     ),
     (
         "\"2001:db8:1::1\"",
         "\"198.51.100\"",
-        &["halod.toml:10: \"198.51.100\" is not an IPv4 or IPv6 address"],
+        &["halod.toml:13: \"198.51.100\" is not an IPv4 or IPv6 address"],
     ),
     (
         "\"2001:db8:1::1\"",
         "\"ff02::1\"",
-        &["halod.toml:10: ff02::1 is a multicast address"],
+        &["halod.toml:13: ff02::1 is a multicast address"],
     ),
     (
         "\"2001:db8:1::1\"",
         "\"::1\"",
-        &["halod.toml:10: ::1 is a loopback address"],
+        &["halod.toml:13: ::1 is a loopback address"],
     ),
     (
         "listen = [\"192.0.2.1:7600\"]",
         "listen = [\"192.0.2.1\"]",
-        &["halod.toml:22: \"192.0.2.1\" is not an address with a port"],
+        &["halod.toml:25: \"192.0.2.1\" is not an address with a port"],
     ),
     (
         "listen = [\"192.0.2.1:7600\"]",
         "listen = []",
-        &["halod.toml:22: listen is empty"],
+        &["halod.toml:25: listen is empty"],
     ),
     (
         "[\"192.0.2.0/24\"]",
         "[\"192.0.2.0\"]",
         &[
-            "halod.toml:23: \"192.0.2.0\" is not a range of addresses",
+            "halod.toml:26: \"192.0.2.0\" is not a range of addresses",
             "/24",
         ],
     ),
     (
         "[\"192.0.2.0/24\"]",
         "[]",
-        &["halod.toml:23: plaintext_from is empty"],
+        &["halod.toml:26: plaintext_from is empty"],
     ),
     (
         "\"100ms\"",
         "\"100\"",
         &[
-            "halod.toml:24: heartbeat = \"100\" is not a duration",
+            "halod.toml:27: heartbeat = \"100\" is not a duration",
             "\"100ms\"",
         ],
     ),
@@ -236,39 +352,39 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "\"100ms\"",
         "100",
         &[
-            "halod.toml:24: invalid type: integer",
+            "halod.toml:27: invalid type: integer",
             "heartbeat = \"100ms\"",
         ],
     ),
     (
         "\"100ms\"",
         "\"1ms\"",
-        &["halod.toml:24: heartbeat = \"1ms\" is out of range; 10ms to 1m"],
+        &["halod.toml:27: heartbeat = \"1ms\" is out of range; 10ms to 1m"],
     ),
     (
         "\"100ms\"",
         "\"100500us\"",
-        &["halod.toml:24:", "whole milliseconds"],
+        &["halod.toml:27:", "whole milliseconds"],
     ),
     (
         "heartbeat_misses = 3",
         "heartbeat_misses = 0",
-        &["halod.toml:25:", "1 to 1000"],
+        &["halod.toml:28:", "1 to 1000"],
     ),
     (
         "\"2s\"",
         "\"2h\"",
-        &["halod.toml:26: rejoin = \"2h\" is out of range; 0s to 10m"],
+        &["halod.toml:29: rejoin = \"2h\" is out of range; 0s to 10m"],
     ),
     (
         "max_nodes = 256",
         "max_nodes = 5000",
-        &["halod.toml:28:", "1 to 4096"],
+        &["halod.toml:33:", "1 to 4096"],
     ),
     (
         "[nodes]",
         "[node]",
-        &["halod.toml:21: unknown field `node`"],
+        &["halod.toml:24: unknown field `node`"],
     ),
 ];
 
@@ -296,7 +412,7 @@ fn every_problem_is_named_in_one_run() {
         .collect();
     assert_eq!(
         lines,
-        ["halod.toml:23", "halod.toml:24", "halod.toml:28"],
+        ["halod.toml:26", "halod.toml:27", "halod.toml:33"],
         "{error}"
     );
 }

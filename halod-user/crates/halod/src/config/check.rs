@@ -1,12 +1,15 @@
 //! The rules that a configuration must keep. All of them are checked, so that one
 //! run of `--check-config` names every problem.
 
+mod scale;
+
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use halod_cluster::Failover;
 use halod_proto::{NodeName, Protocol};
 use ipnet::IpNet;
 use toml::Spanned;
@@ -17,6 +20,7 @@ use super::{Config, Listener, MAX_LISTENERS, MAX_NODES, MAX_ROUTES, Nodes};
 
 const MS: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Check<'a> {
     source: &'a str,
@@ -39,6 +43,12 @@ pub(super) fn check(source: &str, file: file::File) -> Result<Config, Vec<Proble
         1,
     );
     let reserve = c.number("reserve", file.reserve.as_ref(), 0..=MAX_NODES, 0);
+    let (drain_at, udp_at) = (file.drain.as_ref(), file.udp_stay.as_ref());
+    let drain = c.duration("drain", drain_at, Duration::ZERO..=DAY, MINUTE);
+    let udp_stay = c.duration("udp_stay", udp_at, Duration::ZERO..=DAY, Duration::ZERO);
+    c.at_most(("udp_stay", udp_stay, udp_at), ("drain", drain, drain_at));
+    let failover = c.failover(file.failover.as_ref());
+    let scale = file.scale.map(|s| c.scale(s.into_inner()));
     let store = c.path("store", file.store, "/var/lib/halod/halod.db");
     let control = c.path("control", file.control, halod_control::DEFAULT_SOCKET);
     // A sockaddr_un holds 108 bytes with the final NUL; the socket is made under a longer
@@ -91,10 +101,14 @@ pub(super) fn check(source: &str, file: file::File) -> Result<Config, Vec<Proble
         routes,
         active_min,
         reserve,
+        drain,
+        udp_stay,
+        failover,
         store,
         control,
         listeners,
         nodes,
+        scale,
     })
 }
 
@@ -175,6 +189,39 @@ impl Check<'_> {
             ),
         }
         default
+    }
+
+    /// One duration must not be longer than another; each with its key and where it is written.
+    fn at_most(
+        &mut self,
+        (key, value, written): (&str, Duration, Option<&Spanned<String>>),
+        (most_key, most, most_written): (&str, Duration, Option<&Spanned<String>>),
+    ) {
+        if let Some(at) = written.or(most_written).filter(|_| value > most) {
+            let text = format!(
+                "{key}, which is {}, is longer than {most_key}, which is {}",
+                humantime::format_duration(value),
+                humantime::format_duration(most)
+            );
+            self.wrong(&at.span(), text);
+        }
+    }
+
+    fn failover(&mut self, value: Option<&Spanned<String>>) -> Failover {
+        let Some(value) = value else {
+            return Failover::Replace;
+        };
+        match value.get_ref().as_str() {
+            "replace" => Failover::Replace,
+            "minimal" => Failover::Minimal,
+            other => {
+                let text = format!(
+                    "failover = {other:?} is not possible; \"replace\" and \"minimal\" are"
+                );
+                self.wrong(&value.span(), text);
+                Failover::Replace
+            }
+        }
     }
 
     fn path(&mut self, key: &str, value: Option<Spanned<String>>, default: &str) -> PathBuf {
@@ -362,6 +409,14 @@ impl Check<'_> {
             self.wrong(&nodes.plaintext_from.span(), text);
         }
         let second = 1000 * MS;
+        let (hold_at, max_at) = (nodes.hold_back.as_ref(), nodes.hold_back_max.as_ref());
+        let hold_back = self.duration("hold_back", hold_at, Duration::ZERO..=DAY, second);
+        let hold_back_max =
+            self.duration("hold_back_max", max_at, Duration::ZERO..=DAY, 5 * MINUTE);
+        self.at_most(
+            ("hold_back", hold_back, hold_at),
+            ("hold_back_max", hold_back_max, max_at),
+        );
         Nodes {
             listen,
             plaintext_from,
@@ -395,6 +450,8 @@ impl Check<'_> {
                 100 * MS..=MINUTE,
                 2 * second,
             ),
+            hold_back,
+            hold_back_max,
             max_nodes: self.number("max_nodes", nodes.max_nodes.as_ref(), 1..=MAX_NODES, 256),
             max_handshakes: self.number(
                 "max_handshakes",

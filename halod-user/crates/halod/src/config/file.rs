@@ -13,11 +13,15 @@ pub(super) struct File {
     pub routes: Spanned<i64>,
     pub active_min: Option<Spanned<i64>>,
     pub reserve: Option<Spanned<i64>>,
+    pub drain: Option<Spanned<String>>,
+    pub udp_stay: Option<Spanned<String>>,
+    pub failover: Option<Spanned<String>>,
     pub store: Option<Spanned<String>>,
     pub control: Option<Spanned<String>>,
     #[serde(default)]
     pub listener: Vec<Spanned<Listener>>,
     pub nodes: Spanned<Nodes>,
+    pub scale: Option<Spanned<Scale>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,8 +44,20 @@ pub(super) struct Nodes {
     pub rejoin: Option<Spanned<String>>,
     pub restart_grace: Option<Spanned<String>>,
     pub hello_timeout: Option<Spanned<String>>,
+    pub hold_back: Option<Spanned<String>>,
+    pub hold_back_max: Option<Spanned<String>>,
     pub max_nodes: Option<Spanned<i64>>,
     pub max_handshakes: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scale {
+    pub by: Spanned<String>,
+    pub up_at: Spanned<f64>,
+    pub down_at: Spanned<f64>,
+    pub hold: Option<Spanned<String>>,
+    pub interval: Option<Spanned<String>>,
 }
 
 /// The right form of each key, for errors about its type or its absence.
@@ -50,6 +66,12 @@ const FORMS: &[(&str, &str)] = &[
     ("routes", "routes = 24"),
     ("active_min", "active_min = 3"),
     ("reserve", "reserve = 1"),
+    ("drain", r#"drain = "60s""#),
+    ("udp_stay", r#"udp_stay = "0s""#),
+    (
+        "failover",
+        r#"failover = "replace" or failover = "minimal""#,
+    ),
     ("store", r#"store = "/var/lib/halod/halod.db""#),
     ("control", r#"control = "/run/halod/control.sock""#),
     (
@@ -72,8 +94,16 @@ const FORMS: &[(&str, &str)] = &[
     ("rejoin", r#"rejoin = "2s""#),
     ("restart_grace", r#"restart_grace = "5s""#),
     ("hello_timeout", r#"hello_timeout = "2s""#),
+    ("hold_back", r#"hold_back = "1s""#),
+    ("hold_back_max", r#"hold_back_max = "5m""#),
     ("max_nodes", "max_nodes = 256"),
     ("max_handshakes", "max_handshakes = 64"),
+    ("scale", "[scale] on a line of its own, with its keys below"),
+    ("by", r#"by = "connections" or by = "value""#),
+    ("up_at", "up_at = 40000"),
+    ("down_at", "down_at = 20000"),
+    ("hold", r#"hold = "10s""#),
+    ("interval", r#"interval = "60s""#),
 ];
 
 fn form(key: &str) -> Option<&'static str> {

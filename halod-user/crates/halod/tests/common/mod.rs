@@ -191,6 +191,7 @@ pub fn config(dir: &Path) -> String {
 routes = 24
 active_min = 2
 reserve = 1
+drain = "0s"
 store = "{dir}/halod.db"
 control = "{dir}/control.sock"
 [[listener]]
