@@ -14,10 +14,10 @@ mod request;
 pub use client::{Client, ClientError, Watch};
 pub use line::{LineError, read_line};
 pub use report::{
-    Event, KernelReport, KernelState, ListenerReport, NodeReport, RouteReport, RouteRun,
-    StatusReport,
+    DrainRun, Event, Failover, FormerReport, KernelReport, KernelState, ListenerReport, NodeReport,
+    PlanReport, PlannedMove, RouteReport, RouteRun, StatusReport,
 };
-pub use request::{Answer, Request};
+pub use request::{Answer, Going, Request};
 
 /// Where the daemon listens when its configuration does not say otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/halod/control.sock";

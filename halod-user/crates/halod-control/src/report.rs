@@ -22,6 +22,9 @@ pub struct StatusReport {
     pub routes: u32,
     /// Routes that no node holds; their packets are dropped.
     pub routes_without_node: u32,
+    /// Routes of which connections stay with a node that they have left.
+    #[serde(default)]
+    pub draining_routes: u32,
     /// Number of slots in use, M.
     pub slots: u32,
     /// Nodes in each state.
@@ -32,6 +35,9 @@ pub struct StatusReport {
     pub draining: u32,
     /// See `active`.
     pub lost: u32,
+    /// Nodes that were lost too often, and are not put to work for a while.
+    #[serde(default)]
+    pub held_back: u32,
     /// Time since the daemon started, in milliseconds.
     pub uptime_ms: u64,
     /// Connections of nodes that have said hello.
@@ -56,6 +62,19 @@ pub struct KernelReport {
     pub generation: u64,
     /// The module's version.
     pub version: String,
+    /// Routes that drain in the kernel. This and what follows is up to a second old.
+    #[serde(default)]
+    pub draining: u32,
+    /// Connections that the set of flows remembers while routes drain.
+    #[serde(default)]
+    pub flows: u32,
+    /// How many it can remember; 0 while nothing drains.
+    #[serde(default)]
+    pub flow_slots: u32,
+    /// New connections that it had no room for, since the namespace was made: they went to the
+    /// node that their route had left. Counted while something drains.
+    #[serde(default)]
+    pub forward_full: u64,
     /// Why the state is not `in_step`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -89,6 +108,24 @@ pub struct NodeReport {
     pub addresses: Vec<IpAddr>,
     /// The routes that it holds.
     pub routes: RouteSet,
+    /// The routes that it has left and keeps connections of.
+    #[serde(default)]
+    pub draining: RouteSet,
+    /// How long it keeps the last of these at most, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_left_ms: Option<u64>,
+    /// Whether it said that it leaves.
+    #[serde(default)]
+    pub leaving: bool,
+    /// How often it was lost lately.
+    #[serde(default)]
+    pub losses: u32,
+    /// How long it is held back for that yet, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ms: Option<u64>,
+    /// Why it is not put to work, in words; none of an active or lost node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Whether it has a connection to the daemon now.
     pub connected: bool,
     /// What it last said of its application.
@@ -110,9 +147,26 @@ pub struct RouteReport {
     pub generation: u64,
     /// Number of routes, N.
     pub routes: u32,
+    /// How the table changes where a slot goes.
+    #[serde(default)]
+    pub failover: Failover,
     /// One entry a slot in the order of the slots, then, where there are any,
     /// one for the routes without a node. Together they hold each route once.
     pub runs: Vec<RouteRun>,
+    /// The routes that drain; each of them in one entry, and in no other.
+    #[serde(default)]
+    pub drains: Vec<DrainRun>,
+}
+
+/// What moves when a node goes and nobody is in reserve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failover {
+    /// The table is always the routing algorithm's for the number of slots.
+    #[default]
+    Replace,
+    /// Only the lost node's routes.
+    Minimal,
 }
 
 /// The routes of one slot.
@@ -124,6 +178,50 @@ pub struct RouteRun {
     pub node: Option<String>,
     /// The slot that holds them.
     pub slot: Option<u32>,
+}
+
+/// Routes that drain in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRun {
+    /// The routes.
+    pub routes: RouteSet,
+    /// The nodes that they have left and that keep connections of them, the oldest first.
+    pub formers: Vec<FormerReport>,
+}
+
+/// A node that routes have left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerReport {
+    /// Its name.
+    pub node: String,
+    /// How long it keeps their connections at most, in milliseconds.
+    pub left_ms: u64,
+}
+
+/// What would move if a node went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// The table that this is about.
+    pub generation: u64,
+    /// Number of routes, N.
+    pub routes: u32,
+    /// What would move, by where from and where to.
+    pub moves: Vec<PlannedMove>,
+    /// Routes that the node has left already, and whose connections would end with it.
+    pub ended: RouteSet,
+}
+
+/// Routes that would move from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMove {
+    /// The routes.
+    pub routes: RouteSet,
+    /// The node that has them.
+    pub from: Option<String>,
+    /// The node that would have them; none: their packets would be dropped.
+    pub to: Option<String>,
+    /// How long their connections could stay where they are, in milliseconds; 0 would cut them.
+    pub drain_ms: u64,
 }
 
 /// One listener: one address, protocol and range of ports.

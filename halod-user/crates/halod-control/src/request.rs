@@ -1,5 +1,7 @@
 //! Requests and the envelope of their answers.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
@@ -16,6 +18,13 @@ pub enum Request {
     Routes,
     /// The listeners: a list of [`crate::ListenerReport`].
     Listeners,
+    /// What would move if a node went, as it is now: [`crate::PlanReport`]. Nothing is moved.
+    Plan {
+        /// The node's name.
+        name: String,
+        /// How it goes.
+        how: Going,
+    },
     /// Everything that happens from now on: a stream of [`Event`].
     Watch,
     /// Put a reserve node to work in a new slot. Answer: a text.
@@ -28,11 +37,36 @@ pub enum Request {
         /// The node's name.
         name: String,
     },
+    /// Take a node out of work for good: its routes go elsewhere, the connections that it has may
+    /// end by themselves, and it is told when it may stop. Answer: a text.
+    NodeDrain {
+        /// The node's name.
+        name: String,
+    },
     /// Forget a node: its routes go elsewhere, its connection is closed. Answer: a text.
     NodeRemove {
         /// The node's name.
         name: String,
     },
+}
+
+/// How a node goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Going {
+    /// It is drained by an operator.
+    Drain,
+    /// It is lost.
+    Lose,
+}
+
+impl fmt::Display for Going {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Going::Drain => "drained",
+            Going::Lose => "lost",
+        })
+    }
 }
 
 /// A line from the daemon. `T` is the report that belongs to the request.

@@ -9,17 +9,21 @@
 //! | older | newer | the store's table is committed: the daemon ended before it could |
 //! | anything else | | the kernel's table is taken up, since users' connections follow it |
 //!
-//! Where the listeners of the configuration differ from the kernel's, the table is committed
-//! with the new ones. Another number of routes is refused: every user would have to move.
+//! Drains go on as far as the kernel still has them: what has ended there has new connections
+//! that it does not remember, and that would be cut if it drained once more.
+//!
+//! Where the listeners of the configuration differ from the kernel's, or drains have ended there, the
+//! table is committed with what is new. Another number of routes is refused: every user would have to move.
 
-use std::collections::{BTreeSet, HashMap};
+mod drains;
+mod nodes;
 
-use halod_cluster::{Cluster, Config, NodeId, NodeState, RestoreError, Saved, SavedNode, Time};
+use std::collections::HashSet;
+
+use halod_cluster::{Cluster, Config, NodeState, RestoreError, Saved, Time};
 use halod_netlink::Table;
-use halod_proto::NodeName;
-use halod_routes::{Assignment, RouteSet, SlotId};
 
-use crate::table::{own_ports, same_listeners, same_nodes, table};
+use crate::table::{same_listeners, same_nodes, table};
 
 /// What to begin with.
 #[derive(Debug)]
@@ -97,6 +101,7 @@ pub fn start(
                     saved.generation
                 );
                 saved.generation = saved.generation.max(after(kernel.generation));
+                saved.drains.clear();
                 (saved, story)
             }
         };
@@ -106,25 +111,30 @@ pub fn start(
             story,
         });
     }
-    if let Some(saved) = &store {
-        let cluster = restore(saved.clone())?;
-        let ours = table(&cluster);
+    if let Some(mut saved) = store.clone() {
         if saved.generation > kernel.generation {
             let story = format!(
                 "the store is ahead (generation {}, the kernel has {}): the kernel gets its table",
                 saved.generation, kernel.generation
             );
+            drains::keep_going(&mut saved, kernel);
             return Ok(Start {
-                cluster,
+                cluster: restore(saved)?,
                 commit: true,
                 story,
             });
         }
-        if saved.generation == kernel.generation && same_nodes(&ours, kernel) {
-            return with_listeners(cluster, kernel, "kernel and store agree");
+        if saved.generation == kernel.generation {
+            let known = saved.nodes.iter().filter(|n| n.state != NodeState::Lost);
+            let known: HashSet<u32> = known.map(|node| node.id.0).collect();
+            saved.drains = drains::of(kernel, &known);
+            let cluster = restore(saved)?;
+            if same_nodes(&table(&cluster, now), kernel) {
+                return with_listeners(cluster, kernel, "kernel and store agree", now);
+            }
         }
     }
-    let (saved, exact) = from_kernel(config, kernel, store.as_ref());
+    let (saved, exact) = nodes::from_kernel(config, kernel, store.as_ref());
     let mut cluster = restore(saved)?;
     let found = match store {
         None => "there is no store",
@@ -135,6 +145,7 @@ pub fn start(
             cluster,
             kernel,
             &format!("{found}: took up the kernel's table"),
+            now,
         );
     }
     cluster.supersede(kernel.generation);
@@ -175,131 +186,30 @@ fn check_routes(config: &Config, store: Option<&Saved>, kernel: &Table) -> Resul
 }
 
 /// The kernel's routes are right; its listeners may not be.
-fn with_listeners(mut cluster: Cluster, kernel: &Table, story: &str) -> Result<Start, AdoptError> {
-    let commit = !same_listeners(&table(&cluster), kernel);
+fn with_listeners(
+    mut cluster: Cluster,
+    kernel: &Table,
+    story: &str,
+    now: Time,
+) -> Result<Start, AdoptError> {
+    let ours = table(&cluster, now);
+    let listeners = !same_listeners(&ours, kernel);
+    // The kernel stops remembering connections for a drain that is over when it is told so.
+    let over = ours.drains.len() != kernel.drains.len();
     let generation = kernel.generation;
-    let story = if commit {
-        cluster.supersede(generation);
-        format!("{story} (generation {generation}); the listeners of the configuration are new")
-    } else {
-        format!("{story} (generation {generation}): nothing to commit")
+    let what = match (listeners, over) {
+        (true, _) => "the listeners of the configuration are new",
+        (false, true) => "drains have ended meanwhile",
+        (false, false) => "nothing to commit",
     };
+    let commit = listeners || over;
+    if commit {
+        cluster.supersede(generation);
+    }
+    let story = format!("{story} (generation {generation}): {what}");
     Ok(Start {
         cluster,
         commit,
         story,
     })
-}
-
-/// The kernel's nodes in the slots that its routes show, and what the store knows beside them;
-/// and whether that makes exactly the kernel's routes.
-fn from_kernel(config: &Config, kernel: &Table, store: Option<&Saved>) -> (Saved, bool) {
-    let known: BTreeSet<u32> = kernel
-        .nodes
-        .iter()
-        .map(|n| n.id)
-        .filter(|&id| id != 0)
-        .collect();
-    let used: BTreeSet<u32> = kernel
-        .routes
-        .iter()
-        .copied()
-        .filter(|id| known.contains(id))
-        .collect();
-    let (slots, exact) = slots_of(config.routes, &kernel.routes, &used);
-    let stored: HashMap<u32, &SavedNode> = store
-        .into_iter()
-        .flat_map(|s| &s.nodes)
-        .map(|n| (n.id.0, n))
-        .collect();
-
-    let mut names = BTreeSet::new();
-    let mut nodes = Vec::new();
-    for node in kernel.nodes.iter().filter(|n| used.contains(&n.id)) {
-        // A name that no node of ours can have: somebody else wrote this table.
-        let name = node
-            .name
-            .parse()
-            .ok()
-            .filter(|name: &NodeName| !names.contains(name));
-        let Some(name) = name.or_else(|| format!("kernel-{}", node.id).parse().ok()) else {
-            continue;
-        };
-        names.insert(name.clone());
-        let token = stored
-            .get(&node.id)
-            .filter(|s| s.name == name)
-            .map(|s| s.token.clone());
-        nodes.push(SavedNode {
-            id: NodeId(node.id),
-            name,
-            addresses: node.addresses.clone(),
-            ports: own_ports(kernel, node),
-            state: NodeState::Active,
-            slot: slots.get(&node.id).copied(),
-            // As the slot says.
-            routes: RouteSet::new(),
-            parked: false,
-            token: token.unwrap_or_default(),
-        });
-    }
-    for node in store.into_iter().flat_map(|s| &s.nodes) {
-        if !used.contains(&node.id.0) && names.insert(node.name.clone()) {
-            let mut node = node.clone();
-            node.routes = RouteSet::new();
-            if node.slot.take().is_some() {
-                node.state = NodeState::Lost;
-                node.routes = RouteSet::new();
-            }
-            nodes.push(node);
-        }
-    }
-    let slots = u32::try_from(used.len()).unwrap_or(u32::MAX);
-    let saved = Saved {
-        generation: kernel.generation,
-        routes: config.routes,
-        slots,
-        nodes,
-        drains: Vec::new(),
-    };
-    (saved, exact)
-}
-
-/// Which slot each of the nodes fills: the order for which most routes are where they would be,
-/// and whether all of them are.
-fn slots_of(count: u32, routes: &[u32], used: &BTreeSet<u32>) -> (HashMap<u32, SlotId>, bool) {
-    let slots = u32::try_from(used.len()).unwrap_or(u32::MAX);
-    let Ok(assignment) = Assignment::of(count, slots) else {
-        return (HashMap::new(), false);
-    };
-    let mut shared: HashMap<(SlotId, u32), u32> = HashMap::new();
-    for (route, node) in (1..).zip(routes) {
-        if let Some(slot) = assignment.slot_of(route)
-            && used.contains(node)
-        {
-            *shared.entry((slot, *node)).or_default() += 1;
-        }
-    }
-    // The best pairs first. Where the table is an assignment, each slot has one pair only.
-    let mut pairs: Vec<(u32, (SlotId, u32))> = shared.into_iter().map(|(k, n)| (n, k)).collect();
-    pairs.sort_unstable_by_key(|&(n, pair)| (std::cmp::Reverse(n), pair));
-    let mut free: BTreeSet<SlotId> = (1..=slots).collect();
-    let mut slot_of = HashMap::new();
-    for (_, (slot, node)) in pairs {
-        if !slot_of.contains_key(&node) && free.remove(&slot) {
-            slot_of.insert(node, slot);
-        }
-    }
-    for node in used {
-        if !slot_of.contains_key(node)
-            && let Some(slot) = free.pop_first()
-        {
-            slot_of.insert(*node, slot);
-        }
-    }
-    let exact = (1..).zip(routes).all(|(route, node)| {
-        let there = assignment.slot_of(route);
-        there.is_none() && *node == 0 || there.is_some() && there == slot_of.get(node).copied()
-    });
-    (slot_of, exact)
 }

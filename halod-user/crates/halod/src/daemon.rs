@@ -97,7 +97,7 @@ impl<K: Kernel> Daemon<K> {
             cluster,
             kernel,
             changes,
-            kernel_version: status.version,
+            kernel_status: status,
             keeper,
             store: config.store.clone(),
             origin,
@@ -176,7 +176,9 @@ async fn take_up(
         keeper.save(record).await?;
     }
     if start.commit {
-        let generation = kernel.commit(&table(&cluster), found.generation).await?;
+        let generation = kernel
+            .commit(&table(&cluster, Time(0)), found.generation)
+            .await?;
         tracing::info!(generation, cause = "start", moves = "", "table committed");
     }
     Ok(cluster)

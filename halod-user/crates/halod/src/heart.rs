@@ -8,10 +8,12 @@
 //! | `commit` | a change becomes durable, then the kernel's |
 //! | `watch` | what happened, for logs and watchers |
 //! | `report` | answers to the control socket |
+//! | `plan` | what would move if a node went |
 
 mod commit;
 mod input;
 mod peers;
+mod plan;
 mod probe;
 mod report;
 mod watch;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use halod_cluster::{Action, Cluster, Command, Event, NodeName, Notice, Time};
 use halod_control::Request;
+use halod_netlink::Status;
 use halod_proto::FromHalod;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -73,8 +76,8 @@ pub struct Parts<K> {
     pub kernel: K,
     /// Its changes, subscribed before its table was read.
     pub changes: Changes,
-    /// The version of its module.
-    pub kernel_version: String,
+    /// What it said of itself.
+    pub kernel_status: Status,
     /// The store, which holds the cluster's state.
     pub keeper: Keeper,
     /// The store's path, for reports.
@@ -90,7 +93,7 @@ impl<K: Kernel> Heart<K> {
     pub fn new(parts: Parts<K>) -> (Heart<K>, mpsc::Sender<Input>) {
         let (sender, inputs) = mpsc::channel(1024);
         let heart = Heart {
-            in_kernel: InKernel::in_step(parts.cluster.generation(), parts.kernel_version),
+            in_kernel: InKernel::in_step(parts.cluster.generation(), parts.kernel_status),
             cluster: parts.cluster,
             kernel: parts.kernel,
             changes: Some(parts.changes),
@@ -193,6 +196,7 @@ impl<K: Kernel> Heart<K> {
         let (command, name): (fn(NodeName) -> Command, String) = match request {
             Request::NodeActivate { name } => (Command::Activate, name),
             Request::NodeReserve { name } => (Command::Reserve, name),
+            Request::NodeDrain { name } => (Command::Drain, name),
             Request::NodeRemove { name } => (Command::Remove, name),
             other => {
                 // Whoever asked may be gone.
@@ -225,7 +229,7 @@ impl<K: Kernel> Heart<K> {
 
     /// Hands an event that came at `at` to the cluster; `cause` is when what it tells of happened.
     async fn handle(&mut self, event: Event, at: Instant, cause: Instant) {
-        let now = Time(ms(at.saturating_duration_since(self.origin)));
+        let now = self.time(at);
         let actions = self.cluster.handle(now, event);
         let cause = self.first_cause(&actions, cause);
         for action in actions {
@@ -286,6 +290,13 @@ impl<K: Kernel> Heart<K> {
             Ok(text) => Reply::ok(&text),
             Err(reason) => Reply::refused(&reason),
         });
+    }
+}
+
+impl<K> Heart<K> {
+    /// A moment on the cluster's clock.
+    fn time(&self, at: Instant) -> Time {
+        Time(ms(at.saturating_duration_since(self.origin)))
     }
 
     fn instant(&self, time: Time) -> Instant {

@@ -12,6 +12,9 @@ pub trait Kernel: Send + 'static {
     /// Generation and size of the table in force.
     fn status(&mut self) -> impl Future<Output = Result<Status>> + Send;
 
+    /// Every packet exit, with the packets that left by it.
+    fn counters(&mut self) -> impl Future<Output = Result<Vec<(String, u64)>>> + Send;
+
     /// The table in force.
     fn table(&mut self) -> impl Future<Output = Result<Table>> + Send;
 
@@ -33,6 +36,10 @@ pub type Changes = mpsc::Receiver<Option<u64>>;
 impl Kernel for Client {
     async fn status(&mut self) -> Result<Status> {
         Client::status(self).await
+    }
+
+    async fn counters(&mut self) -> Result<Vec<(String, u64)>> {
+        Client::counters(self).await
     }
 
     async fn table(&mut self) -> Result<Table> {

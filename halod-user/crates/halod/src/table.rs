@@ -1,22 +1,31 @@
 //! The cluster's table in the kernel's terms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
-use halod_cluster::{Cluster, ListenerInfo, node_port};
-use halod_netlink::{Listener, Node, Table};
+use halod_cluster::{Cluster, Former, ListenerInfo, NodeId, RouteId, Time, node_port};
+use halod_netlink::{Drain, Listener, Node, Table};
 use halod_proto::Protocol;
 
-/// The whole table that the cluster has decided on. Only nodes that fill a slot are in it.
-pub fn table(cluster: &Cluster) -> Table {
+/// The whole table that the cluster has decided on, with the time that drains have left at `now`.
+/// The nodes that fill a slot are in it, and those that keep connections of draining routes.
+pub fn table(cluster: &Cluster, now: Time) -> Table {
     let listeners = &cluster.config().listeners;
     let node_of = |route| cluster.node_of(route).map_or(0, |node| node.0);
+    let drains: Vec<Drain> = cluster
+        .drains()
+        .filter_map(|(route, formers)| drain(route, cluster.node_of(route), formers, now))
+        .collect();
+    let keeping: HashSet<u32> = drains
+        .iter()
+        .flat_map(|drain| drain.formers.iter().map(|former| former.node))
+        .collect();
     Table {
         generation: cluster.generation(),
         routes: (1..=cluster.routes()).map(node_of).collect(),
         listeners: listeners.iter().map(kernel_listener).collect(),
         nodes: cluster
             .nodes()
-            .filter(|node| node.slot.is_some())
+            .filter(|node| node.slot.is_some() || keeping.contains(&node.id.0))
             .map(|node| Node {
                 id: node.id.0,
                 name: node.name.to_string(),
@@ -24,8 +33,34 @@ pub fn table(cluster: &Cluster) -> Table {
                 targets: targets(listeners, &node.ports),
             })
             .collect(),
-        drains: Vec::new(),
+        drains,
     }
+}
+
+/// A route's drain; none where no former node has time left.
+fn drain(route: RouteId, node: Option<NodeId>, formers: &[Former], now: Time) -> Option<Drain> {
+    let left = |until: Time| u32::try_from(until.since(now)).unwrap_or(u32::MAX);
+    let others = formers.iter().filter(|former| Some(former.node) != node);
+    let longest = others.map(|former| left(former.until)).max()?;
+    let udp_left_ms = formers.first().map_or(0, |oldest| left(oldest.udp_until));
+    let formers: Vec<halod_netlink::Former> = formers
+        .iter()
+        .map(|former| halod_netlink::Former {
+            node: former.node.0,
+            // The route's own node is among them for the sake of the others, as long as they are.
+            left_ms: if Some(former.node) == node {
+                longest
+            } else {
+                left(former.until)
+            },
+        })
+        .filter(|former| former.left_ms > 0)
+        .collect();
+    (!formers.is_empty()).then_some(Drain {
+        route,
+        formers,
+        udp_left_ms,
+    })
 }
 
 fn kernel_listener(listener: &ListenerInfo) -> Listener {
@@ -75,6 +110,7 @@ pub fn same_listeners(a: &Table, b: &Table) -> bool {
 }
 
 /// Whether two tables send every route to the same node at the same addresses and own ports.
+/// Drains may differ: they end by themselves.
 pub fn same_nodes(a: &Table, b: &Table) -> bool {
     let plain = |table: &Table| -> BTreeMap<u32, _> {
         let node = |n: &Node| {
@@ -83,7 +119,7 @@ pub fn same_nodes(a: &Table, b: &Table) -> bool {
             (n.id, (n.name.clone(), addresses, own_ports(table, n)))
         };
         // A node without routes makes no difference.
-        let used: BTreeSet<u32> = table.routes.iter().copied().collect();
+        let used: HashSet<u32> = table.routes.iter().copied().collect();
         let nodes = table.nodes.iter().filter(|n| used.contains(&n.id));
         nodes.map(node).collect()
     };

@@ -3,11 +3,12 @@
 use halod::adopt::{AdoptError, Start, start};
 use halod::table::{same_nodes, table};
 use halod_cluster::{
-    Cluster, Config, Failover, ListenerInfo, NodeId, NodeState, Saved, SavedNode, Time,
+    Cluster, Config, Failover, ListenerInfo, NodeId, NodeState, Saved, SavedDrain, SavedFormer,
+    SavedNode, Time,
 };
-use halod_netlink::Table;
+use halod_netlink::{Drain, Former, Table};
 use halod_proto::Protocol;
-use halod_routes::Assignment;
+use halod_routes::{Assignment, RouteSet};
 use proptest::prelude::*;
 
 fn config(routes: u32) -> Config {
@@ -20,6 +21,12 @@ fn config(routes: u32) -> Config {
         heartbeat_misses: 3,
         rejoin_ms: 2000,
         restart_grace_ms: 5000,
+        drain_ms: 60_000,
+        udp_stay_ms: 0,
+        failover: Failover::Replace,
+        hold_back_ms: 0,
+        hold_back_max_ms: 0,
+        scale: None,
         max_nodes: 4096,
         listeners: vec![ListenerInfo {
             name: "browsers".into(),
@@ -28,18 +35,12 @@ fn config(routes: u32) -> Config {
             port: 8000,
             node_port: None,
         }],
-        drain_ms: 0,
-        udp_stay_ms: 0,
-        failover: Failover::Replace,
-        hold_back_ms: 0,
-        hold_back_max_ms: 0,
-        scale: None,
     }
 }
 
 /// A state in which the node `order[i]` fills slot i + 1.
 fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
-    let assignment = Assignment::of(routes, order.len() as u32).expect("in range");
+    let assignment = Assignment::of(routes, order.len() as u32).expect("an assignment");
     let node = |(slot, &id): (u32, &u32)| SavedNode {
         id: NodeId(id),
         name: format!("n{id}").parse().expect("a name"),
@@ -68,7 +69,7 @@ fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
 fn kernel_of(saved: &Saved) -> Table {
     let cluster =
         Cluster::restore(config(saved.routes), saved.clone(), Time(0)).expect("a cluster");
-    table(&cluster)
+    table(&cluster, Time(0))
 }
 
 fn begin(store: Option<&Saved>, kernel: &Table) -> Start {
@@ -79,7 +80,7 @@ fn begin(store: Option<&Saved>, kernel: &Table) -> Start {
 fn nothing_anywhere_begins_closed() {
     let start = begin(None, &Table::default());
     assert!(start.commit);
-    let table = table(&start.cluster);
+    let table = table(&start.cluster, Time(0));
     assert_eq!((table.generation, table.routes), (1, vec![0; 24]));
 }
 
@@ -113,7 +114,7 @@ fn the_same_generation_with_another_table_follows_the_kernel() {
     let theirs = kernel_of(&saved(24, 7, &[2, 1]));
     let start = begin(Some(&ours), &theirs);
     assert!(!start.commit);
-    let ours = table(&start.cluster);
+    let ours = table(&start.cluster, Time(0));
     assert!(same_nodes(&ours, &theirs));
     let n4 = start.cluster.node(NodeId(4)).expect("kept").state;
     assert_eq!(
@@ -159,10 +160,94 @@ fn damaged_and_foreign_things_are_errors_or_replaced() {
     let start = begin(None, &foreign);
     assert!(start.commit);
     assert_eq!(start.cluster.generation(), 4);
-    let ours = table(&start.cluster);
+    let ours = table(&start.cluster, Time(0));
     assert_eq!(ours.nodes[0].name, "kernel-1");
     assert_eq!(ours.routes[..23], foreign.routes[..23]);
     assert_eq!(ours.routes[23], 2);
+}
+
+/// Route, node and time left of every leg.
+type Legs = Vec<(u32, u32, u32)>;
+
+fn legs(drains: &[SavedDrain]) -> Legs {
+    let legs = drains.iter().flat_map(|drain| {
+        let leg = |former: &SavedFormer| (drain.route, former.node.0, former.left_ms);
+        drain.formers.iter().map(leg).collect::<Legs>()
+    });
+    legs.collect()
+}
+
+fn drain(route: u32, node: u32, left_ms: u32) -> SavedDrain {
+    let node = NodeId(node);
+    let udp_left_ms = 0;
+    let formers = vec![SavedFormer {
+        node,
+        left_ms,
+        udp_left_ms,
+    }];
+    SavedDrain { route, formers }
+}
+
+/// A connection that was opened after a drain's end would be cut if the drain came back.
+#[test]
+fn what_has_ended_in_the_kernel_does_not_drain_again() {
+    let mut old = saved(24, 7, &[1, 2]);
+    old.drains = vec![
+        drain(1, 2, 60_000),
+        drain(2, 2, 60_000),
+        drain(3, 2, 60_000),
+    ];
+    let mut kernel = kernel_of(&old);
+    kernel.drains[0].formers[0].left_ms = 0;
+    kernel.drains[1].formers[0].left_ms = 700;
+    kernel.drains.pop();
+
+    let same = begin(Some(&old), &kernel);
+    assert_eq!(legs(&same.cluster.saved().drains), [(2, 2, 700)]);
+    assert!(same.commit, "the kernel hears of the end");
+    let taken_up = begin(None, &kernel);
+    assert_eq!(legs(&taken_up.cluster.saved().drains), [(2, 2, 700)]);
+
+    // The store's next table moves 9-12 from 1 and 21-24 from 2 to 3.
+    let mut new = saved(24, 8, &[1, 2, 3]);
+    new.drains = old.drains.clone();
+    new.drains.push(drain(9, 1, 60_000));
+    new.drains.push(drain(21, 2, 60_000));
+    let ahead = begin(Some(&new), &kernel);
+    let right = [(2, 2, 700), (9, 1, 60_000), (21, 2, 60_000)];
+    assert_eq!(legs(&ahead.cluster.saved().drains), right);
+
+    let rebooted = begin(Some(&old), &Table::default());
+    assert_eq!(legs(&rebooted.cluster.saved().drains), []);
+}
+
+#[test]
+fn a_node_that_only_keeps_connections_is_taken_up() {
+    let mut with_three = saved(24, 7, &[1, 2, 3]);
+    let mut third = with_three.nodes.pop().expect("the third");
+    with_three = saved(24, 7, &[1, 2]);
+    (third.slot, third.state) = (None, NodeState::Draining);
+    third.routes = RouteSet::new();
+    with_three.nodes.push(third);
+    with_three.drains = vec![drain(9, 3, 5000)];
+    let kernel = kernel_of(&with_three);
+    for (store, state) in [
+        (None, NodeState::Reserve),
+        (Some(saved(24, 6, &[1, 2, 3])), NodeState::Reserve),
+        (
+            Some(Saved {
+                generation: 6,
+                ..with_three.clone()
+            }),
+            NodeState::Draining,
+        ),
+    ] {
+        let start = begin(store.as_ref(), &kernel);
+        assert!(!start.commit, "{}", start.story);
+        let node = start.cluster.node(NodeId(3)).expect("taken up");
+        assert_eq!((node.state, node.slot), (state, None));
+        assert_eq!(table(&start.cluster, Time(0)).drains, kernel.drains);
+    }
 }
 
 proptest! {
@@ -178,7 +263,7 @@ proptest! {
         let kernel = kernel_of(&before);
         let start = start(&config(routes), None, &kernel, false, Time(0))?;
         prop_assert!(!start.commit, "{}", start.story);
-        prop_assert_eq!(&table(&start.cluster), &kernel);
+        prop_assert_eq!(&table(&start.cluster, Time(0)), &kernel);
         for node in &before.nodes {
             let taken = start.cluster.node(node.id).map(|n| n.slot);
             prop_assert_eq!(taken, Some(node.slot));
@@ -187,11 +272,25 @@ proptest! {
 
     /// Any table whatever becomes a right one, and routes whose node can be kept are.
     #[test]
-    fn any_table_is_taken_up(found in proptest::collection::vec(0u32..6, 24)) {
+    fn any_table_is_taken_up(
+        found in proptest::collection::vec(0u32..6, 24),
+        drains in proptest::collection::btree_map(
+            1u32..=24,
+            proptest::collection::vec((1u32..6, 0u32..3), 1..=3),
+            0..24,
+        ),
+    ) {
         let mut kernel = kernel_of(&saved(24, 5, &[1, 2, 3, 4]));
         kernel.routes = found;
+        let former = |(node, left_ms)| Former { node, left_ms };
+        let drain = |(route, formers): (u32, Vec<_>)| Drain {
+            route,
+            formers: formers.into_iter().map(former).collect(),
+            udp_left_ms: 0,
+        };
+        kernel.drains = drains.into_iter().map(drain).collect();
         let start = start(&config(24), None, &kernel, false, Time(0))?;
-        let ours = table(&start.cluster);
+        let ours = table(&start.cluster, Time(0));
         prop_assert!(start.commit || same_nodes(&ours, &kernel));
         prop_assert!(!start.commit || ours.generation == 6);
         let used = kernel.routes.iter().any(|id| (1..=4).contains(id));

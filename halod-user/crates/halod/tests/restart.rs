@@ -22,12 +22,6 @@ async fn rig() -> (Rig, Vec<Node>) {
     (rig, nodes)
 }
 
-fn lose_store(rig: &Rig) {
-    for name in ["halod.db", "halod.db-wal", "halod.db-shm"] {
-        let _ = std::fs::remove_file(rig.dir.path().join(name));
-    }
-}
-
 /// Every node comes back with its token and keeps what it has.
 async fn all_come_back(rig: &Rig, nodes: &[Node]) -> Vec<Node> {
     let mut back = Vec::new();
@@ -111,7 +105,7 @@ async fn without_the_store_the_kernels_table_is_taken_up() {
     let (mut rig, nodes) = rig().await;
     let (table, commits) = (rig.kernel.table(), rig.kernel.commits());
     rig.stop().await;
-    lose_store(&rig);
+    rig.lose_store();
     rig.start().await.expect("started again");
     assert_eq!(rig.kernel.commits(), commits);
     // Their tokens are not known any more, and they need not be.
@@ -127,20 +121,29 @@ async fn without_the_store_the_kernels_table_is_taken_up() {
 }
 
 #[tokio::test]
-async fn a_table_that_no_assignment_makes_is_replaced_by_the_nearest() {
-    let (mut rig, _nodes) = rig().await;
+async fn a_table_that_the_algorithm_does_not_make_is_kept_until_the_next_change() {
+    let (mut rig, nodes) = rig().await;
     rig.stop().await;
-    lose_store(&rig);
+    rig.lose_store();
     rig.kernel.intrude(|table| {
         table.generation += 1;
         table.routes.swap(0, 23);
     });
-    let generation = rig.kernel.generation();
+    let (table, commits) = (rig.kernel.table(), rig.kernel.commits());
     rig.start().await.expect("started again");
-    assert_eq!(rig.kernel.generation(), generation + 1);
-    let mut expected = vec!["n1"; 12];
-    expected.extend(["n2"; 12]);
-    assert_eq!(rig.kernel.map(), expected);
+    assert_eq!((rig.kernel.table(), rig.kernel.commits()), (table, commits));
+    let mut n1 = Node::join(rig.address, &hello(1, Some(nodes[0].token()))).await;
+    assert_eq!(n1.assigned().await, "2-12,24");
+    let mut n2 = Node::join(rig.address, &hello(2, Some(nodes[1].token()))).await;
+    assert_eq!(n2.assigned().await, "1,13-23");
+    let mut n3 = rig.join(3).await;
+    n3.reserved().await;
+    let _n4 = rig.join(4).await;
+    let mut expected = vec!["n1"; 8];
+    expected.extend(["n4"; 4]);
+    expected.extend(["n2"; 8]);
+    expected.extend(["n4"; 4]);
+    until("the algorithm's table", || rig.kernel.map() == expected).await;
 }
 
 #[tokio::test]
@@ -173,7 +176,7 @@ async fn another_number_of_routes_is_refused_unless_asked_for() {
             assert!(error.contains(part), "{error} should say {part}");
         }
         assert_eq!(rig.kernel.table(), before);
-        lose_store(&rig);
+        rig.lose_store();
     }
     rig.start_with(true).await.expect("started anew");
     assert_eq!(rig.kernel.map(), vec!["-"; 32]);

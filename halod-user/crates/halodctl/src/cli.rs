@@ -60,7 +60,8 @@ pub enum Command {
     Nodes,
     /// Show the listeners.
     Listeners,
-    /// Show which routes would move with another number of nodes; nothing is moved.
+    /// Show which routes would move with another number of nodes, or without one of them; nothing
+    /// is moved.
     Plan(Plan),
     /// Show what happens, until interrupted.
     Watch,
@@ -88,7 +89,8 @@ pub enum When {
     Never,
 }
 
-/// Without --routes and --nodes, the daemon is asked for those of the present.
+/// Without --routes and --nodes, the daemon is asked for those of the present. With --drain or
+/// --lose it plans itself, from all that it knows: nodes in reserve, the mode of failover.
 #[derive(Debug, Args)]
 pub struct Plan {
     /// Number of routes.
@@ -105,22 +107,37 @@ pub struct Plan {
     #[arg(long, value_name = "K",
           value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_SLOTS)))]
     pub to: Option<u32>,
+
+    /// Show what would move if this node were drained now.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["routes", "nodes", "to", "lose"])]
+    pub drain: Option<String>,
+
+    /// Show what would move if this node were lost now.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["routes", "nodes", "to"])]
+    pub lose: Option<String>,
 }
 
 /// What a node shall do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Node {
-    /// Put a reserve node to work in a new slot.
+    /// Put a reserve or draining node to work in a new slot.
     Activate {
         /// The node's name.
         name: String,
     },
-    /// Take an active node out of work and keep it in reserve.
+    /// Take an active node out of work and keep it in reserve. Its connections may end by
+    /// themselves.
     Reserve {
         /// The node's name.
         name: String,
     },
-    /// Forget a node: its routes go elsewhere, its connection is closed.
+    /// Take an active node out of work for good. Its connections may end by themselves; then it
+    /// is told that it may stop. `activate` and `reserve` take it back.
+    Drain {
+        /// The node's name.
+        name: String,
+    },
+    /// Forget a node, at once: its routes go elsewhere, its users lose their connections.
     Remove {
         /// The node's name.
         name: String,

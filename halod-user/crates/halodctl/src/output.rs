@@ -1,6 +1,7 @@
 //! Output: text or JSON, coloured or not, and tables.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anstream::AutoStream;
 use clap::ColorChoice;
@@ -123,6 +124,12 @@ pub fn table(
 /// What stands in a table for what is not there.
 pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// A time in milliseconds as `1m 5s`, in whole seconds where it is a second or more.
+pub fn seconds(ms: u64) -> String {
+    let ms = if ms < 1000 { ms } else { ms - ms % 1000 };
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
 
 /// `1 route`, `2 routes`.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use common::{Daemon, Script, code, json, stderr, stdout};
 use halod_control::{
-    Answer, Event, KernelReport, KernelState, ListenerReport, NodeReport, Request, RouteReport,
-    RouteRun, StatusReport,
+    Answer, DrainRun, Event, Failover, FormerReport, Going, KernelReport, KernelState,
+    ListenerReport, NodeReport, PlanReport, PlannedMove, Request, RouteReport, RouteRun,
+    StatusReport,
 };
 use halod_proto::{Load, NodeState};
 use serde::Serialize;
@@ -34,15 +35,21 @@ fn status() -> StatusReport {
             state: KernelState::OutOfStep,
             generation: 6,
             version: "0.1.0".into(),
+            draining: 8,
+            flows: 120,
+            flow_slots: 65_536,
+            forward_full: 3,
             reason: Some("another hand \u{1b}[2J".into()),
         },
         routes: 24,
         routes_without_node: 8,
+        draining_routes: 8,
         slots: 3,
         active: 2,
         reserve: 1,
         draining: 0,
         lost: 1,
+        held_back: 1,
         uptime_ms: 61_500,
         connections: 3,
         handshakes: 0,
@@ -64,11 +71,13 @@ fn routes() -> RouteReport {
     RouteReport {
         generation: 7,
         routes: 24,
+        failover: Failover::Replace,
         runs: vec![
             run(1, Some("n1"), "1-8"),
             run(2, None, "13-20"),
             run(3, Some("n3"), "9-12,21-24"),
         ],
+        drains: Vec::new(),
     }
 }
 
@@ -80,6 +89,12 @@ fn node() -> NodeReport {
         slot: Some(1),
         addresses: vec![IpAddr::from([192, 0, 2, 11])],
         routes: "1-8".parse().expect("routes"),
+        draining: "9-12".parse().expect("routes"),
+        drain_left_ms: Some(51_300),
+        leaving: false,
+        losses: 2,
+        held_ms: None,
+        why: None,
         connected: false,
         healthy: true,
         since_ms: 3_000,
@@ -104,6 +119,12 @@ fn status_says_what_is_wrong_and_harms_no_terminal() {
     );
     assert!(text.contains("OUT OF STEP, generation 6, module 0.1.0: another hand \\u{1b}[2J\n"));
     assert!(text.contains("up 1m 1s"), "{text}");
+    for line in [
+        "Drains        8 routes, 120 of 65536 new connections remembered, 3 found NO ROOM\n",
+        "Held back     1 node, lost too often; see `halodctl nodes`\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
     assert!(!text.contains('\u{1b}'));
 
     let output = daemon.ctl(&["status", "--json"]);
@@ -137,6 +158,40 @@ fn routes_are_drawn_and_listed() {
     assert_eq!(json(&output), serde_json::to_value(routes()).expect("JSON"));
 }
 
+const DRAINS: &str = "
+Connections from before a move:
+KEPT BY  FOR    COUNT  ROUTES
+n1       51s    4      9-12
+n2       250ms  2      3,5
+n1       1m     2      3,5
+";
+
+#[test]
+fn routes_that_drain_are_listed_with_the_nodes_they_have_left() {
+    let former = |node: &str, left_ms| FormerReport {
+        node: node.into(),
+        left_ms,
+    };
+    let mut report = routes();
+    report.drains = vec![
+        DrainRun {
+            routes: "9-12".parse().expect("routes"),
+            formers: vec![former("n1", 51_300)],
+        },
+        DrainRun {
+            routes: "3,5".parse().expect("routes"),
+            formers: vec![former("n2", 250), former("n1", 60_000)],
+        },
+    ];
+    let daemon = Daemon::start(Script::from([("routes", ok(report.clone()))]));
+    assert_eq!(
+        stdout(&daemon.ctl(&["routes"])),
+        format!("{ROUTES}{DRAINS}")
+    );
+    let output = daemon.ctl(&["--json", "routes"]);
+    assert_eq!(json(&output), serde_json::to_value(report).expect("JSON"));
+}
+
 #[test]
 fn nodes_and_listeners() {
     let listener = ListenerReport {
@@ -158,7 +213,7 @@ fn nodes_and_listeners() {
         .map(str::trim)
         .collect();
     let row: Vec<&str> = row.into_iter().filter(|cell| !cell.is_empty()).collect();
-    let note = "not connected, 12 connections";
+    let note = "not connected, lost 2 times lately";
     assert_eq!(
         row,
         [
@@ -169,6 +224,9 @@ fn nodes_and_listeners() {
             "1",
             "8",
             "1-8",
+            "9-12",
+            "51s",
+            "12",
             "192.0.2.11",
             note
         ]
@@ -195,6 +253,7 @@ fn operators_commands_and_refusals() {
         ("node_activate", ok("n2 is active in slot 3")),
         ("node_reserve", refusal("it would leave no active node")),
         ("node_remove", ok("n2 is forgotten")),
+        ("node_drain", ok("n1 drains")),
     ]);
     let daemon = Daemon::start(script);
     let output = daemon.ctl(&["node", "activate", "n2"]);
@@ -208,12 +267,15 @@ fn operators_commands_and_refusals() {
     assert_eq!(code(&output), 1);
     assert_eq!(stderr(&output), "halodctl: it would leave no active node\n");
 
+    assert_eq!(stdout(&daemon.ctl(&["node", "drain", "n1"])), "n1 drains\n");
+
     let name = |name: &str| name.to_owned();
     let asked = daemon.requests.lock().expect("no panic").clone();
     let expected = [
         Request::NodeActivate { name: name("n2") },
         Request::NodeRemove { name: name("n2") },
         Request::NodeReserve { name: name("n1") },
+        Request::NodeDrain { name: name("n1") },
     ];
     assert_eq!(asked, expected);
 }
@@ -233,20 +295,73 @@ fn a_plan_starts_from_the_present() {
         "{text}"
     );
 
-    // Not the algorithm's table: no plan is better than a wrong one.
+    // Not the algorithm's table: no plan is better than a wrong one ...
     let mut other = routes();
     other.runs.swap(0, 1);
     for (run, slot) in other.runs.iter_mut().zip(1..) {
         run.slot = Some(slot);
     }
-    let daemon = Daemon::start(Script::from([("routes", ok(other))]));
+    let daemon = Daemon::start(Script::from([("routes", ok(other.clone()))]));
     let output = daemon.ctl(&["plan"]);
     assert_eq!(code(&output), 1);
+    let error = stderr(&output);
+    assert!(error.contains("not the algorithm's for 3 slots"), "{error}");
+
+    // ... but where losses spread their routes, any table is a start.
+    other.failover = Failover::Minimal;
+    let daemon = Daemon::start(Script::from([("routes", ok(other))]));
+    let text = stdout(&daemon.ctl(&["plan", "--to", "2"]));
     assert!(
-        stderr(&output).contains("slot 1 holds the routes 13-20"),
-        "{}",
-        stderr(&output)
+        text.contains("Slot 3 is removed: 8 routes move to the others.\n"),
+        "{text}"
     );
+    assert!(
+        text.contains("1     -         12     9,11,13-21,23\n"),
+        "{text}"
+    );
+}
+
+const DRAINED: &str = "\
+If n1 were drained now: 12 routes would move, 12 stay.
+FROM  TO  COUNT  ROUTES  CONNECTIONS
+n1    n3  8      1-8     stay for 1m
+n3    n2  4      21-24   end
+
+The connections that n1 keeps of routes 9-12 would end with it.
+";
+
+#[test]
+fn a_plan_without_a_node_is_the_daemons() {
+    let planned = |routes: &str, from: &str, to: &str, drain_ms| PlannedMove {
+        routes: routes.parse().expect("routes"),
+        from: Some(from.into()),
+        to: Some(to.into()),
+        drain_ms,
+    };
+    let report = PlanReport {
+        generation: 7,
+        routes: 24,
+        moves: vec![
+            planned("1-8", "n1", "n3", 60_000),
+            planned("21-24", "n3", "n2", 0),
+        ],
+        ended: "9-12".parse().expect("routes"),
+    };
+    let daemon = Daemon::start(Script::from([("plan", ok(report.clone()))]));
+    let output = daemon.ctl(&["plan", "--drain", "n1"]);
+    assert_eq!(stdout(&output), DRAINED);
+    let output = daemon.ctl(&["plan", "--lose", "n1", "--json"]);
+    assert_eq!(json(&output), serde_json::to_value(report).expect("JSON"));
+    let name = || "n1".to_owned();
+    let asked = daemon.requests.lock().expect("no panic").clone();
+    let [drain, lose] = [Going::Drain, Going::Lose].map(|how| Request::Plan { name: name(), how });
+    assert_eq!(asked, [drain, lose]);
+    for arguments in [
+        &["plan", "--drain", "n1", "--lose", "n1"][..],
+        &["plan", "--drain", "n1", "--to", "3"],
+    ] {
+        assert_eq!(code(&daemon.ctl(arguments)), 2, "{arguments:?}");
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn wrong_command_lines_are_code_2() {
     for arguments in [
         &["no-such-command"][..],
         &["node", "activate"],
+        &["node", "drain"],
         &["node", "promote", "n1"],
         &["routes", "--map", "sometimes"],
         &["status", "--timeout", "soon"],

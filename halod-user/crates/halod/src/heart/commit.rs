@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halod_cluster::Change;
 use halod_control::KernelState;
-use halod_netlink::{Error, Table};
+use halod_netlink::{Error, Status, Table};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -24,17 +24,21 @@ pub(super) struct InKernel {
     pub state: KernelState,
     /// The generation in force.
     pub generation: u64,
-    pub version: String,
+    /// What it said of itself last.
+    pub status: Status,
+    /// Connections that the set of flows had no room for; looked at while something drains.
+    pub forward_full: Option<u64>,
     reason: String,
     reasserted: Option<Instant>,
 }
 
 impl InKernel {
-    pub fn in_step(generation: u64, version: String) -> InKernel {
+    pub fn in_step(generation: u64, status: Status) -> InKernel {
         InKernel {
             state: KernelState::InStep,
             generation,
-            version,
+            status,
+            forward_full: None,
             reason: String::new(),
             reasserted: None,
         }
@@ -120,7 +124,7 @@ impl<K: Kernel> Heart<K> {
 
     /// Gives the kernel the cluster's table; whether it has it now.
     async fn commit_table(&mut self) -> bool {
-        let table = table(&self.cluster);
+        let table = self.table();
         match self.kernel.commit(&table, self.in_kernel.generation).await {
             Ok(generation) => {
                 self.in_step(generation);
@@ -178,7 +182,7 @@ impl<K: Kernel> Heart<K> {
         };
         let known = self.in_kernel.generation;
         let generation = self.cluster.supersede(theirs.generation);
-        let what = difference(&table(&self.cluster), &theirs);
+        let what = difference(&self.table(), &theirs);
         tracing::error!(
             found = theirs.generation,
             known,
@@ -195,11 +199,8 @@ impl<K: Kernel> Heart<K> {
         details.insert("found".into(), Value::from(theirs.generation));
         self.publish("kernel_changed", change.cause.clone(), None, details);
         self.save(Some(change)).await;
-        match self
-            .kernel
-            .commit(&table(&self.cluster), theirs.generation)
-            .await
-        {
+        let ours = self.table();
+        match self.kernel.commit(&ours, theirs.generation).await {
             Ok(generation) => {
                 self.in_step(generation);
                 true
@@ -245,12 +246,41 @@ impl<K: Kernel> Heart<K> {
                 Err(error) => return self.failed(&error),
             };
         }
-        self.in_kernel.version = status.version;
-        if status.generation != self.in_kernel.generation {
+        let generation = status.generation;
+        self.in_kernel.status = status;
+        if self.in_kernel.status.draining > 0 {
+            self.count_full().await;
+        }
+        if generation != self.in_kernel.generation {
             self.reassert().await;
         } else if self.in_kernel.trouble().is_some() {
             self.commit_table().await;
         }
+    }
+
+    /// Looks whether connections of draining routes had no room.
+    async fn count_full(&mut self) {
+        const EXIT: &str = "forward_full";
+        // An error would be that of the next commit, too, which tells of it.
+        let counters = self.kernel.counters().await.unwrap_or_default();
+        let Some((_, full)) = counters.into_iter().find(|(name, _)| name == EXIT) else {
+            return;
+        };
+        let before = self.in_kernel.forward_full.replace(full).unwrap_or(full);
+        if full > before {
+            let text = format!(
+                "{} new connections of draining routes had no room in the set of flows, and went \
+                 to the nodes that the routes have left",
+                full - before
+            );
+            tracing::warn!("{text}");
+            self.publish("flows_full", text, None, Map::new());
+        }
+    }
+
+    /// The cluster's table with the time that its drains have left now.
+    fn table(&self) -> Table {
+        table(&self.cluster, self.time(Instant::now()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use halod_cluster::{Change, NodeId, Notice, RouteId};
+use halod_cluster::{Change, DrainEnd, LossCause, NodeId, Notice, RouteId};
 use halod_control::{Answer, Event};
 use halod_routes::RouteSet;
 use serde_json::{Map, Value};
@@ -88,9 +88,17 @@ impl<K> Heart<K> {
         match notice {
             // The commit has a line of its own.
             Notice::RoutesMoved { .. } => tracing::debug!("{text}"),
-            Notice::NodeLost { .. } | Notice::SlotVacant { .. } | Notice::TickLate { .. } => {
-                tracing::warn!("{text}");
+            Notice::NodeLost {
+                cause: LossCause::Leaving,
+                ..
+            } => tracing::info!("{text}"),
+            Notice::NodeLost { .. }
+            | Notice::DrainEnded {
+                cause: DrainEnd::Moved,
+                ..
             }
+            | Notice::SlotVacant { .. }
+            | Notice::TickLate { .. } => tracing::warn!("{text}"),
             _ => tracing::info!("{text}"),
         }
         let mut details = match serde_json::to_value(notice) {
@@ -115,13 +123,7 @@ impl<K> Heart<K> {
                 .or_default()
                 .push(moved.route);
         }
-        let name = |node: Option<NodeId>| match node {
-            None => "none".to_owned(),
-            Some(id) => match self.cluster.node(id) {
-                Some(node) => node.name.to_string(),
-                None => format!("node {id}"),
-            },
-        };
+        let name = |node: Option<NodeId>| node.map_or("none".to_owned(), |id| self.name(id));
         let words = groups.into_iter().map(|((from, to), routes)| {
             let routes: RouteSet = routes.into_iter().collect();
             format!("{routes} from {} to {}", name(from), name(to))

@@ -6,15 +6,16 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use halod::config::Config;
 use halod::daemon::{Daemon, DaemonError};
 use halod::kernel::{Changes, Kernel};
 use halod::shutdown::{self, Trigger};
 use halod_control::{Client, Event, NodeReport, Request, RouteReport, StatusReport, Watch};
-use halod_netlink::{Error, Result, Status, Table};
-use halod_proto::{FromHalod, Welcome};
+use halod_netlink::{Error, Former, Result, Status, Table};
+use halod_proto::{FromHalod, MovedRoutes, Welcome};
+use halod_routes::RouteSet;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -31,7 +32,11 @@ pub struct Memory(pub Arc<Mutex<MemoryState>>);
 #[derive(Default)]
 pub struct MemoryState {
     pub table: Table,
+    /// When it was committed: its drains end by themselves.
+    pub since: Option<Instant>,
     pub commits: u32,
+    /// The counter `forward_full`.
+    pub full: u64,
     /// What every commit is refused with.
     pub refuse: Option<&'static str>,
     /// The module is unloaded.
@@ -42,8 +47,31 @@ pub struct MemoryState {
 }
 
 impl Memory {
+    /// As the kernel would tell it now.
     pub fn table(&self) -> Table {
-        self.0.lock().expect("kernel").table.clone()
+        self.0.lock().expect("kernel").now()
+    }
+
+    /// Route, node and time left, for every former node that keeps connections yet.
+    pub fn drains(&self) -> Vec<(u32, String, u32)> {
+        let table = self.table();
+        let name = |id: u32| {
+            let node = table.nodes.iter().find(|node| node.id == id);
+            node.expect("a node of the table").name.clone()
+        };
+        let legs = table.drains.iter().flat_map(|drain| {
+            let leg = |former: &Former| (drain.route, name(former.node), former.left_ms);
+            drain.formers.iter().map(leg).collect::<Vec<_>>()
+        });
+        legs.filter(|(_, _, left)| *left > 0).collect()
+    }
+
+    /// The routes of which a node keeps connections.
+    pub fn kept_by(&self, name: &str) -> String {
+        let drains = self.drains();
+        let kept = drains.iter().filter(|(_, node, _)| node == name);
+        let routes: RouteSet = kept.map(|(route, _, _)| *route).collect();
+        routes.to_string()
     }
 
     pub fn generation(&self) -> u64 {
@@ -82,6 +110,19 @@ impl Memory {
 }
 
 impl MemoryState {
+    fn now(&self) -> Table {
+        let mut table = self.table.clone();
+        let passed = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let passed = passed.as_millis() as u32;
+        for drain in &mut table.drains {
+            drain.udp_left_ms = drain.udp_left_ms.saturating_sub(passed);
+            for former in &mut drain.formers {
+                former.left_ms = former.left_ms.saturating_sub(passed);
+            }
+        }
+        table
+    }
+
     fn there(&self) -> Result<()> {
         if self.gone {
             Err(Error::NoModule)
@@ -111,14 +152,20 @@ impl Kernel for Memory {
             nodes: state.table.nodes.len() as u32,
             draining: state.table.drains.len() as u32,
             flows: 0,
-            flow_slots: 0,
+            flow_slots: 65_536 * u32::from(!state.table.drains.is_empty()),
         })
     }
 
     async fn table(&mut self) -> Result<Table> {
         let state = self.0.lock().expect("kernel");
         state.there()?;
-        Ok(state.table.clone())
+        Ok(state.now())
+    }
+
+    async fn counters(&mut self) -> Result<Vec<(String, u64)>> {
+        let state = self.0.lock().expect("kernel");
+        state.there()?;
+        Ok(vec![("forward_full".to_owned(), state.full)])
     }
 
     async fn commit(&mut self, table: &Table, expected: u64) -> Result<u64> {
@@ -160,7 +207,15 @@ impl Kernel for Memory {
                 "durable before it is the kernel's"
             );
         }
+        let ascending = table.drains.is_sorted_by(|a, b| a.route < b.route);
+        let whole = table.drains.iter().all(|drain| {
+            (1..=3).contains(&drain.formers.len()) && drain.formers.iter().all(|f| known(&f.node))
+        });
+        if !ascending || !whole {
+            return refuse("a drain is wrong");
+        }
         state.table = table.clone();
+        state.since = Some(Instant::now());
         state.commits += 1;
         state.tell();
         Ok(table.generation)
@@ -241,6 +296,26 @@ impl Rig {
         rig
     }
 
+    /// Moves drain for so long; n1 and n2 are active and n3 is in reserve, and nothing drains. There
+    /// are no TCP listeners, so no probes.
+    pub async fn of_three(drain: &str) -> (Rig, Vec<Node>) {
+        let drain = format!("drain = \"{drain}\"");
+        let rig = Rig::started(&[("drain = \"0s\"", &drain), ("\"tcp\"", "\"udp\"")]).await;
+        let mut n1 = rig.join(1).await;
+        assert_eq!(n1.assigned().await, "1-24");
+        let mut n2 = rig.join(2).await;
+        assert_eq!(n2.assigned().await, "13-24");
+        n1.drained().await;
+        n1.say(r#"{"type":"drained","routes":[[13,24]]}"#).await;
+        until("the move's drain to end", || {
+            rig.kernel.table().drains.is_empty()
+        })
+        .await;
+        let mut n3 = rig.join(3).await;
+        n3.reserved().await;
+        (rig, vec![n1, n2, n3])
+    }
+
     pub fn replace(&mut self, replaced: &[(&str, &str)]) {
         for (from, to) in replaced {
             assert!(self.config.contains(from), "{from}");
@@ -277,6 +352,13 @@ impl Rig {
         let (_trigger, task) = self.running.take().expect("running");
         task.abort();
         assert!(task.await.is_err_and(|e| e.is_cancelled()));
+    }
+
+    /// The disk is new.
+    pub fn lose_store(&self) {
+        for name in ["halod.db", "halod.db-wal", "halod.db-shm"] {
+            let _ = std::fs::remove_file(self.dir.path().join(name));
+        }
     }
 
     pub fn control_path(&self) -> PathBuf {
@@ -434,18 +516,20 @@ impl Node {
         }
     }
 
+    /// The routes of the drain that comes next, who has them, and the time that it gives.
+    pub async fn drained(&mut self) -> (Vec<(String, String)>, u64) {
+        match self.hear().await {
+            Some(FromHalod::Drain {
+                moves, deadline_ms, ..
+            }) => (moves.iter().map(moved).collect(), deadline_ms),
+            other => panic!("{other:?} in place of a drain"),
+        }
+    }
+
     /// The routes of the route_moved that comes next, and who has them.
     pub async fn moved(&mut self) -> Vec<(String, String)> {
         match self.hear().await {
-            Some(FromHalod::RouteMoved { moves, .. }) => moves
-                .iter()
-                .map(|m| {
-                    (
-                        m.routes.to_string(),
-                        m.to.as_ref().expect("a node has them").to_string(),
-                    )
-                })
-                .collect(),
+            Some(FromHalod::RouteMoved { moves, .. }) => moves.iter().map(moved).collect(),
             other => panic!("{other:?} in place of route_moved"),
         }
     }
@@ -467,6 +551,11 @@ impl Node {
         assert_eq!(self.hear().await, None, "closed after the error");
         reason
     }
+}
+
+fn moved(moved: &MovedRoutes) -> (String, String) {
+    let to = moved.to.as_ref().expect("a node has them");
+    (moved.routes.to_string(), to.to_string())
 }
 
 /// An address of this machine that a node may have, where there is one: probes of it are

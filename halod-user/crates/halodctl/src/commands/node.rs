@@ -1,4 +1,4 @@
-//! `halodctl node activate | reserve | remove NAME`.
+//! `halodctl node activate | reserve | drain | remove NAME`.
 
 use halod_control::Request;
 
@@ -11,6 +11,7 @@ pub async fn run(cli: &Cli, node: &Node, output: &mut Output) -> Result<(), Fail
     let request = match node.clone() {
         Node::Activate { name } => Request::NodeActivate { name },
         Node::Reserve { name } => Request::NodeReserve { name },
+        Node::Drain { name } => Request::NodeDrain { name },
         Node::Remove { name } => Request::NodeRemove { name },
     };
     let done: String = ask(cli, &request).await?;

@@ -1,15 +1,14 @@
 //! `halodctl nodes`.
 
-use std::time::Duration;
-
 use halod_control::{NodeReport, Request};
+use halod_routes::RouteSet;
 
 use crate::cli::Cli;
 use crate::daemon::ask;
 use crate::failure::Failure;
-use crate::output::{Output, or_dash, table};
+use crate::output::{Output, or_dash, seconds, table};
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 12] = [
     "NAME",
     "ID",
     "STATE",
@@ -17,6 +16,9 @@ const HEADER: [&str; 9] = [
     "SLOT",
     "COUNT",
     "ROUTES",
+    "KEEPS",
+    "LEFT",
+    "CONNECTIONS",
     "ADDRESSES",
     "NOTE",
 ];
@@ -31,17 +33,20 @@ pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     })
 }
 
-fn row(node: &NodeReport) -> [String; 9] {
+fn row(node: &NodeReport) -> [String; 12] {
     let addresses: Vec<String> = node.addresses.iter().map(ToString::to_string).collect();
-    let routes = Some(&node.routes).filter(|routes| !routes.is_empty());
+    let some = |routes: &RouteSet| or_dash(Some(routes).filter(|routes| !routes.is_empty()));
     [
         node.name.clone(),
         node.id.to_string(),
         node.state.to_string(),
-        humantime::format_duration(Duration::from_secs(node.since_ms / 1000)).to_string(),
+        seconds(node.since_ms),
         or_dash(node.slot),
         node.routes.len().to_string(),
-        or_dash(routes),
+        some(&node.routes),
+        some(&node.draining),
+        or_dash(node.drain_left_ms.map(seconds)),
+        or_dash(node.load.as_ref().map(|load| load.connections)),
         addresses.join(" "),
         note(node),
     ]
@@ -50,15 +55,31 @@ fn row(node: &NodeReport) -> [String; 9] {
 /// What is out of the ordinary, and the load.
 fn note(node: &NodeReport) -> String {
     let mut notes = Vec::new();
-    if !node.connected {
-        notes.push("not connected".to_owned());
+    match &node.why {
+        Some(why) => notes.push(why.clone()),
+        None => {
+            let odd = [
+                (!node.connected, "not connected"),
+                (!node.healthy, "unhealthy"),
+            ];
+            notes.extend(
+                odd.iter()
+                    .filter(|(is, _)| *is)
+                    .map(|(_, it)| it.to_string()),
+            );
+        }
     }
-    if !node.healthy {
-        notes.push("unhealthy".to_owned());
+    if node.losses > 0 {
+        notes.push(format!("lost {} lately", times(node.losses)));
     }
-    if let Some(load) = &node.load {
-        notes.push(format!("{} connections", load.connections));
-        notes.extend(load.value.map(|value| format!("load {value}")));
-    }
+    let value = node.load.as_ref().and_then(|load| load.value);
+    notes.extend(value.map(|value| format!("load {value}")));
     notes.join(", ")
+}
+
+fn times(number: u32) -> String {
+    match number {
+        1 => "once".to_owned(),
+        more => format!("{more} times"),
+    }
 }

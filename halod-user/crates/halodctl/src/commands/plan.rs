@@ -1,9 +1,11 @@
 //! `halodctl plan`.
 
+mod going;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use halod_control::{Request, RouteReport};
-use halod_routes::{Assignment, Move, RouteSet, SlotId};
+use halod_control::{Failover, Going, Request, RouteReport};
+use halod_routes::{Assignment, Move, RouteSet, SlotId, SlotTable};
 use serde::Serialize;
 
 use crate::cli::{Cli, Plan};
@@ -22,6 +24,9 @@ struct Report {
     to: u32,
     /// Routes that are in another slot after it than before.
     moved: usize,
+    /// Whether a slot that goes moves no other routes than its own.
+    #[serde(skip)]
+    minimal: bool,
     steps: Vec<Step>,
     before: Vec<Held>,
     after: Vec<Held>,
@@ -62,12 +67,46 @@ struct Held {
 }
 
 pub async fn run(cli: &Cli, plan: &Plan, output: &mut Output) -> Result<(), Failure> {
-    let (assignment, names) = match (plan.routes, plan.nodes) {
-        (Some(routes), Some(nodes)) => (of(routes, nodes)?, BTreeMap::new()),
+    for (name, how) in [(&plan.drain, Going::Drain), (&plan.lose, Going::Lose)] {
+        if let Some(name) = name {
+            return going::run(cli, name, how, output).await;
+        }
+    }
+    let (slots, names) = match (plan.routes, plan.nodes) {
+        (Some(routes), Some(nodes)) => (Slots::Replace(of(routes, nodes)?), BTreeMap::new()),
         _ => present(&ask(cli, &Request::Routes).await?)?,
     };
-    let to = plan.to.unwrap_or(assignment.slots() + 1);
-    output.result(&report(assignment, to, &names)?, text)
+    let to = plan.to.unwrap_or(slots.table().slots() + 1);
+    output.result(&report(slots, to, &names)?, text)
+}
+
+/// A table, and how it changes with the number of slots.
+enum Slots {
+    Replace(Assignment),
+    Minimal(SlotTable),
+}
+
+impl Slots {
+    fn table(&self) -> &SlotTable {
+        match self {
+            Slots::Replace(assignment) => assignment.table(),
+            Slots::Minimal(table) => table,
+        }
+    }
+
+    fn add(&mut self) -> Result<Vec<Move>, halod_routes::Error> {
+        match self {
+            Slots::Replace(assignment) => assignment.add_slot(),
+            Slots::Minimal(table) => table.add_slot(),
+        }
+    }
+
+    fn remove_last(&mut self) -> Result<Vec<Move>, halod_routes::Error> {
+        match self {
+            Slots::Replace(assignment) => assignment.remove_last_slot(),
+            Slots::Minimal(table) => table.remove_slot(table.slots()),
+        }
+    }
 }
 
 fn of(routes: u32, slots: u32) -> Result<Assignment, Failure> {
@@ -76,42 +115,48 @@ fn of(routes: u32, slots: u32) -> Result<Assignment, Failure> {
 
 type Names = BTreeMap<SlotId, String>;
 
-/// The daemon's assignment, and who fills its slots.
-fn present(report: &RouteReport) -> Result<(Assignment, Names), Failure> {
+/// The daemon's table, and who fills its slots.
+fn present(report: &RouteReport) -> Result<(Slots, Names), Failure> {
     let held = report.runs.iter().filter_map(|run| Some((run.slot?, run)));
     let held: BTreeMap<SlotId, _> = held.collect();
-    let slots = held.keys().copied().max().unwrap_or(0);
-    let assignment = Assignment::of(report.routes, slots)
-        .map_err(|error| Failure::Failed(format!("halod's table: {error}")))?;
-    for (&slot, run) in &held {
-        // A plan that starts elsewhere than the cluster would be worse than none.
-        if run.routes != assignment.held_by(slot).collect() {
-            return Err(Failure::Failed(format!(
-                "halod says that slot {slot} holds the routes {}, which is not what this \
-                 version's algorithm gives; is it of another version?",
-                run.routes
-            )));
+    let sets: Vec<RouteSet> = held.values().map(|run| run.routes.clone()).collect();
+    let wrong = |error| Failure::Failed(format!("halod's table: {error}"));
+    let table = SlotTable::of(report.routes, &sets).map_err(wrong)?;
+    let slots = match report.failover {
+        Failover::Minimal => Slots::Minimal(table),
+        Failover::Replace => {
+            let assignment = Assignment::of(report.routes, table.slots()).map_err(wrong)?;
+            // A plan that starts elsewhere than the cluster would be worse than none.
+            if *assignment.table() != table {
+                return Err(Failure::Failed(format!(
+                    "halod's table is not the algorithm's for {} slots: it was found in the \
+                     kernel, and the next change puts it right; --routes and --nodes plan without it",
+                    table.slots()
+                )));
+            }
+            Slots::Replace(assignment)
         }
-    }
+    };
     let names = held
         .into_iter()
         .filter_map(|(slot, run)| Some((slot, run.node.clone()?)));
-    Ok((assignment, names.collect()))
+    Ok((slots, names.collect()))
 }
 
-fn report(mut assignment: Assignment, to: u32, names: &Names) -> Result<Report, Failure> {
+fn report(mut slots: Slots, to: u32, names: &Names) -> Result<Report, Failure> {
     let usage = |error: halod_routes::Error| Failure::Usage(error.to_string());
-    let (routes, from) = (assignment.routes(), assignment.slots());
-    let start = assignment.clone();
+    let start = slots.table().clone();
     let mut steps = Vec::new();
-    while assignment.slots() != to {
-        let (action, slot, moves) = if assignment.slots() < to {
-            let moves = assignment.add_slot().map_err(usage)?;
-            (Action::AddSlot, assignment.slots(), moves)
+    while slots.table().slots() != to {
+        let last = slots.table().slots();
+        let (action, slot, moves) = if last < to {
+            (Action::AddSlot, last + 1, slots.add().map_err(usage)?)
         } else {
-            let slot = assignment.slots();
-            let moves = assignment.remove_last_slot().map_err(usage)?;
-            (Action::RemoveSlot, slot, moves)
+            (
+                Action::RemoveSlot,
+                last,
+                slots.remove_last().map_err(usage)?,
+            )
         };
         steps.push(Step {
             action,
@@ -120,15 +165,17 @@ fn report(mut assignment: Assignment, to: u32, names: &Names) -> Result<Report, 
             moves: grouped(&moves),
         });
     }
-    let elsewhere = |&route: &u32| start.slot_of(route) != assignment.slot_of(route);
+    let (routes, from) = (start.routes(), start.slots());
+    let elsewhere = |&route: &u32| start.slot_of(route) != slots.table().slot_of(route);
     Ok(Report {
         routes,
         from,
         to,
         moved: (1..=routes).filter(elsewhere).count(),
+        minimal: matches!(slots, Slots::Minimal(_)),
         steps,
         before: held(&start, names),
-        after: held(&assignment, names),
+        after: held(slots.table(), names),
     })
 }
 
@@ -148,11 +195,11 @@ fn grouped(moves: &[Move]) -> Vec<Moves> {
     moves.collect()
 }
 
-fn held(assignment: &Assignment, names: &Names) -> Vec<Held> {
-    let slots = (1..=assignment.slots()).map(|slot| Held {
+fn held(table: &SlotTable, names: &Names) -> Vec<Held> {
+    let slots = (1..=table.slots()).map(|slot| Held {
         slot,
         node: names.get(&slot).cloned(),
-        routes: assignment.held_by(slot).collect(),
+        routes: table.held_by(slot).collect(),
     });
     slots.collect()
 }
@@ -179,7 +226,14 @@ fn text(report: &Report) -> String {
                 "\nSlot 1 is removed: no route has a node then.\n".to_owned()
             }
             Action::AddSlot => format!("\nSlot {} is added: {moved} move to it.\n", step.slot),
-            Action::RemoveSlot => format!("\nSlot {} is removed: {moved} move back.\n", step.slot),
+            Action::RemoveSlot => {
+                let to = if report.minimal {
+                    "to the others"
+                } else {
+                    "back"
+                };
+                format!("\nSlot {} is removed: {moved} move {to}.\n", step.slot)
+            }
         };
         if !step.moves.is_empty() {
             let rows = step.moves.iter().map(|it| {

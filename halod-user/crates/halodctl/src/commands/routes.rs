@@ -1,13 +1,13 @@
 //! `halodctl routes`.
 
-use halod_control::{Request, RouteReport};
+use halod_control::{DrainRun, Request, RouteReport};
 use halod_routes::MAX_ROUTES;
 
 use crate::cli::{Cli, When};
 use crate::daemon::ask;
 use crate::failure::Failure;
 use crate::map;
-use crate::output::{Output, counted, or_dash, table};
+use crate::output::{Output, counted, or_dash, seconds, table};
 
 /// Most routes that are drawn unasked: 40 lines.
 const MOST_DRAWN: u32 = 40 * map::ROUTES_A_LINE as u32;
@@ -48,7 +48,25 @@ fn text(report: &RouteReport, draw: bool) -> String {
             run.routes.to_string(),
         ]
     });
-    text + &table(&["MAP", "SLOT", "NODE", "COUNT", "ROUTES"], rows)
+    text += &table(&["MAP", "SLOT", "NODE", "COUNT", "ROUTES"], rows);
+    if !report.drains.is_empty() {
+        text += "\nConnections from before a move:\n";
+        let rows = report.drains.iter().flat_map(drain);
+        text += &table(&["KEPT BY", "FOR", "COUNT", "ROUTES"], rows);
+    }
+    text
+}
+
+/// One row a node that keeps connections.
+fn drain(run: &DrainRun) -> impl Iterator<Item = [String; 4]> {
+    run.formers.iter().map(|former| {
+        [
+            former.node.clone(),
+            seconds(former.left_ms),
+            run.routes.len().to_string(),
+            run.routes.to_string(),
+        ]
+    })
 }
 
 /// The slot of each route that has a node.

@@ -1,14 +1,13 @@
 //! `halodctl status`.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use halod_control::{KernelState, Request, StatusReport};
+use halod_control::{KernelReport, KernelState, Request, StatusReport};
 
 use crate::cli::Cli;
 use crate::daemon::ask;
 use crate::failure::Failure;
-use crate::output::{Output, clean, counted};
+use crate::output::{Output, clean, counted, seconds};
 
 pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     let report: StatusReport = ask(cli, &Request::Status).await?;
@@ -26,6 +25,14 @@ fn text(report: &StatusReport) -> String {
         ("Store", report.store.clone()),
         ("Daemon", daemon(report)),
     ];
+    if report.draining_routes > 0 {
+        lines.push(("Drains", drains(report)));
+    }
+    if report.held_back > 0 {
+        let nodes = counted(report.held_back as usize, "node");
+        let text = format!("{nodes}, lost too often; see `halodctl nodes`");
+        lines.push(("Held back", text));
+    }
     if let Some(error) = &report.store_error {
         lines.push(("Store failed", error.clone()));
     }
@@ -76,12 +83,26 @@ fn connections(report: &StatusReport) -> String {
     format!("{nodes}, {} without hello yet", report.handshakes)
 }
 
+fn drains(report: &StatusReport) -> String {
+    let KernelReport {
+        flows,
+        flow_slots,
+        forward_full,
+        ..
+    } = &report.kernel;
+    let full = match forward_full {
+        0 => String::new(),
+        full => format!(", {full} found NO ROOM"),
+    };
+    let routes = counted(report.draining_routes as usize, "route");
+    format!("{routes}, {flows} of {flow_slots} new connections remembered{full}")
+}
+
 fn daemon(report: &StatusReport) -> String {
-    let uptime = Duration::from_secs(report.uptime_ms / 1000);
     format!(
         "halod {}, process {}, up {}",
         report.version,
         report.pid,
-        humantime::format_duration(uptime)
+        seconds(report.uptime_ms)
     )
 }
