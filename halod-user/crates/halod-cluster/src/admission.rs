@@ -110,6 +110,7 @@ impl Cluster {
             (false, true) => self.healthy(id, outcome),
             _ => {}
         }
+        self.release(id, outcome);
     }
 
     /// A node that left has come back before it was gone: it is admitted as if it joined.
@@ -150,6 +151,7 @@ impl Cluster {
             node.load = None;
             node.token = token;
         }
+        self.hold_back(id, outcome);
         self.joined(id, outcome);
     }
 
@@ -157,7 +159,7 @@ impl Cluster {
     fn register(&mut self, conn: ConnId, hello: Hello, token: String, outcome: &mut Outcome) {
         if self.members.iter().len() >= self.config.max_nodes as usize
             && let Some(oldest) = self.members.oldest_lost()
-            && let Some(Node { name: node, .. }) = self.members.remove(oldest)
+            && let Some(Node { name: node, .. }) = self.forget(oldest)
         {
             outcome.notices.push(Notice::NodeForgotten { node });
         }
@@ -176,6 +178,7 @@ impl Cluster {
             leaving: false,
             losses: 0,
             held_until: None,
+            hold_ms: 0,
             since: self.now,
             load: None,
             token,

@@ -1,11 +1,14 @@
 use halod_routes::{RouteId, RouteSet, SlotId, SlotTable};
 
 use crate::drains::Drains;
+use crate::flapping::Timers;
 use crate::members::Members;
 use crate::outcome::Outcome;
+use crate::scaling::Scaler;
 use crate::slots::Slots;
 use crate::{
-    Action, Config, ConfigError, Event, Former, Node, NodeId, NodeName, RestoreError, Saved, Time,
+    Action, Config, ConfigError, Event, Former, Node, NodeId, NodeName, RestoreError, Saved,
+    ScalingReport, Time,
 };
 
 /// The cluster: nodes, slots, and the route table that follows from them.
@@ -19,6 +22,8 @@ pub struct Cluster {
     /// The node of every route, by route - 1, as of `generation`.
     pub(crate) table: Vec<Option<NodeId>>,
     pub(crate) drains: Drains,
+    pub(crate) timers: Timers,
+    pub(crate) scaler: Scaler,
 }
 
 impl Cluster {
@@ -45,6 +50,8 @@ impl Cluster {
             members: Members::default(),
             slots,
             drains: Drains::default(),
+            timers: Timers::default(),
+            scaler: Scaler::default(),
         })
     }
 
@@ -66,6 +73,9 @@ impl Cluster {
     /// do, in order. Never panics, whatever comes in whatever order.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         self.now = self.now.max(now);
+        if self.config.scale.is_some() && self.scaler.due.is_none() {
+            self.scaler.due = Some(self.now.after(self.look_pause_ms()));
+        }
         let mut outcome = Outcome::default();
         match event {
             Event::Hello { conn, hello, token } => self.hello(conn, hello, token, &mut outcome),
@@ -82,7 +92,12 @@ impl Cluster {
 
     /// When [`Event::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        let deadlines = [self.members.next_deadline(), self.drains.next_end()];
+        let deadlines = [
+            self.members.next_deadline(),
+            self.drains.next_end(),
+            self.timers.next(),
+            self.scaler.due,
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -124,6 +139,18 @@ impl Cluster {
     /// The nodes that keep connections of a route, the oldest first; none unless it drains.
     pub fn formers(&self, route: RouteId) -> &[Former] {
         self.drains.formers(route)
+    }
+
+    /// What load asks for, and why; none unless [`Config::scale`] is set.
+    pub fn scaling(&self) -> Option<ScalingReport> {
+        let scale = self.config.scale.as_ref();
+        scale.map(|scale| self.scaler.report(scale))
+    }
+
+    /// Drops a node's record.
+    pub(crate) fn forget(&mut self, id: NodeId) -> Option<Node> {
+        self.timers.set(id, None);
+        self.members.remove(id)
     }
 
     /// All nodes, by number.

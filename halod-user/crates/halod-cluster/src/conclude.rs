@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use halod_proto::FromHalod;
+use halod_proto::{FromHalod, NodeState};
 use halod_routes::RouteId;
 
 use crate::drains::Ended;
@@ -16,7 +16,9 @@ impl Cluster {
         }
         let mut concerned: BTreeSet<NodeId> = outcome.welcome.into_iter().collect();
         let change = self.change(&mut outcome, &mut concerned);
-        self.let_go(&mut outcome);
+        if change.is_some() || outcome.settle {
+            self.let_go(&mut outcome);
+        }
         concerned.extend(outcome.tell.iter());
         concerned.extend(outcome.part.iter().map(|(id, _)| *id));
 
@@ -35,7 +37,8 @@ impl Cluster {
             let conn = self.members.set_conn(id, None);
             actions.extend(conn.map(|conn| Action::Close { conn, reason }));
             if self.node(id).is_some_and(|node| node.leaving) {
-                self.has_left(id);
+                self.members.set_state(id, NodeState::Lost, self.now);
+                self.gone(id, &mut outcome);
             }
         }
         actions.extend(
@@ -54,7 +57,7 @@ impl Cluster {
         }
         actions.extend(outcome.notices.into_iter().map(Action::Notice));
         if let Some(id) = outcome.forget {
-            self.members.remove(id);
+            self.forget(id);
         }
         actions
     }

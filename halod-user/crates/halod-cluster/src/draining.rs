@@ -49,15 +49,6 @@ impl Cluster {
         }
     }
 
-    /// A node that left is gone.
-    pub(crate) fn has_left(&mut self, id: NodeId) {
-        self.members.set_state(id, NodeState::Lost, self.now);
-        self.members.set_deadline(id, None);
-        if let Some(node) = self.members.get_mut(id) {
-            node.leaving = false;
-        }
-    }
-
     /// Leads connections by these moves; returns whose are cut since a route moved too often.
     pub(crate) fn drain_moved(&mut self, moves: &[Move]) -> Vec<Ended> {
         let Cluster {

@@ -63,6 +63,18 @@ impl Drains {
         kept.into_iter().map(set).collect()
     }
 
+    /// The routes whose connections a node keeps.
+    pub(crate) fn kept_by(&self, node: NodeId, table: &Table) -> Vec<RouteId> {
+        if self.legs_of(node) == 0 {
+            return Vec::new();
+        }
+        let keeps = |(&route, chain): (&RouteId, &Chain)| {
+            let mut legs = chain.legs(node_of(table, route));
+            legs.any(|leg| leg.node == node).then_some(route)
+        };
+        self.chains.iter().filter_map(keeps).collect()
+    }
+
     /// Of how many routes a node keeps connections.
     pub(crate) fn legs_of(&self, node: NodeId) -> u32 {
         self.legs.get(&node).copied().unwrap_or(0)

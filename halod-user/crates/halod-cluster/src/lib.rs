@@ -13,6 +13,8 @@
 //! | `loss` | a node is gone: closed, silent, unreachable, unhealthy |
 //! | `probe` | an absent node's application is asked for |
 //! | `draining` | moved routes keep their connections, leaving nodes stay for theirs |
+//! | `flapping` | nodes that are lost again and again are held back |
+//! | `scaling`, `scale` | what load asks for and why; that is done |
 //! | `operator` | commands of `halodctl node` |
 //! | `slots` | slots, their nodes, what becomes of a slot that goes |
 //! | `chain`, `drains` | which nodes keep connections of a route that they have lost, in which order |
@@ -31,6 +33,7 @@ mod draining;
 mod drains;
 mod endpoints;
 mod event;
+mod flapping;
 mod ids;
 mod loss;
 mod members;
@@ -43,6 +46,8 @@ mod outcome;
 mod probe;
 mod restore;
 mod saved;
+mod scale;
+mod scaling;
 mod settle;
 mod slots;
 
@@ -58,3 +63,4 @@ pub use ids::{ConnId, NodeId, Time};
 pub use node::Node;
 pub use notice::{DrainEnd, LossCause, MovedBetween, Notice};
 pub use saved::{RestoreError, Saved, SavedDrain, SavedFormer, SavedNode};
+pub use scaling::ScalingReport;

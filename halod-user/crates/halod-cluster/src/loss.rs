@@ -54,11 +54,18 @@ impl Cluster {
         }
     }
 
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, outcome: &mut Outcome) {
+        self.expect_nodes(outcome);
+        self.look_after_timers(outcome);
+        self.scale(outcome);
+    }
+
     /// Nodes that are due are lost: the connected ones were silent, the others did not come back.
     ///
     /// A tick that is late by more than a heartbeat says that HaloD itself stood still, and that
     /// what nodes said meanwhile is perhaps not read yet. Then they get one more interval, once.
-    pub(crate) fn tick(&mut self, outcome: &mut Outcome) {
+    fn expect_nodes(&mut self, outcome: &mut Outcome) {
         let heartbeat_ms = self.config.heartbeat_ms.into();
         let late_ms = self.next_deadline().map_or(0, |due| self.now.since(due));
         let late = late_ms > heartbeat_ms;
@@ -94,6 +101,7 @@ impl Cluster {
             NodeState::Lost
         };
         let slot = self.withdraw(id, state, outcome);
+        self.count_loss(id, cause);
         if state == NodeState::Lost {
             self.gone(id, outcome);
         }
@@ -114,6 +122,7 @@ impl Cluster {
         outcome.settle = true;
         outcome.save = true;
         self.members.set_state(id, state, self.now);
+        self.end_hold(id);
         let node = self.members.get_mut(id)?;
         node.parked = false;
         let slot = node.slot.take()?;

@@ -62,6 +62,7 @@ impl Cluster {
         outcome.settle = true;
         outcome.save = true;
         self.members.set_state(id, NodeState::Reserve, self.now);
+        self.hold_back(id, outcome);
         if !parked {
             self.admit(id, outcome);
         }

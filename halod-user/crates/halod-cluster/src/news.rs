@@ -26,6 +26,11 @@ impl Cluster {
         let mut keeps = Vec::new();
         let mut routes: BTreeMap<RouteId, bool> = kept.iter().map(|r| (r, !welcome)).collect();
         routes.extend(lost.iter().map(|route| (route, false)));
+        if welcome {
+            // It may have got routes and lost them again while it was away.
+            let legs = self.drains.kept_by(id, &self.table);
+            routes.extend(legs.into_iter().map(|route| (route, false)));
+        }
         for (route, known) in routes {
             let leg = self.formers(route).iter().find(|leg| leg.node == id);
             keeps.extend(leg.map(|_| route));

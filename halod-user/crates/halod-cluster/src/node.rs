@@ -40,6 +40,8 @@ pub struct Node {
     pub load: Option<Load>,
     /// What it shows to take its place again.
     pub(crate) token: String,
+    /// For how long it is to be held back once it is there again, in milliseconds.
+    pub(crate) hold_ms: u64,
     /// Orders nodes by the time they have been in their state; no two nodes have the same.
     pub(crate) turn: u64,
     /// When it is lost unless it speaks (connected) or comes back (away).
@@ -80,11 +82,20 @@ impl Node {
 
     /// Whether it waits and can be put to work at once.
     pub fn eligible(&self) -> bool {
+        self.is_ready() && self.held_until.is_none()
+    }
+
+    /// Whether it could be put to work if it were not held back.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_ready() && self.held_until.is_some()
+    }
+
+    fn is_ready(&self) -> bool {
         self.state == NodeState::Reserve && self.connected() && self.healthy
     }
 
     /// Whether it is a reserve node to be counted on: eligible, or away for a moment.
     pub(crate) fn in_reserve(&self) -> bool {
-        self.state == NodeState::Reserve && self.healthy
+        self.state == NodeState::Reserve && self.healthy && self.held_until.is_none()
     }
 }

@@ -50,6 +50,29 @@ pub enum Notice {
         /// The node.
         node: NodeName,
     },
+    /// A node that was lost again and again is back, and is not put to work for a while.
+    NodeHeld {
+        /// The node.
+        node: NodeName,
+        /// How often in a row it was lost.
+        losses: u32,
+        /// For how long it is held back, in milliseconds.
+        held_ms: u64,
+    },
+    /// That while is over.
+    NodeReleased {
+        /// The node.
+        node: NodeName,
+    },
+    /// Load has made a node active, or put one into reserve.
+    Scaled {
+        /// The node.
+        node: NodeName,
+        /// Whether it is active now.
+        up: bool,
+        /// What the load was.
+        why: String,
+    },
     /// An operator has put an active node into reserve.
     NodeReserved {
         /// The node.
@@ -195,6 +218,23 @@ impl fmt::Display for Notice {
             Notice::NodeLost { node, cause, .. } => write!(f, "{node} is lost: {cause}"),
             Notice::NodeUnhealthy { node, reason } => write!(f, "{node} is unhealthy: {reason}"),
             Notice::NodeHealthy { node } => write!(f, "{node} is healthy"),
+            Notice::NodeHeld {
+                node,
+                losses,
+                held_ms,
+            } => write!(
+                f,
+                "{node} was lost {losses} times in a row, and is held back for {held_ms} ms"
+            ),
+            Notice::NodeReleased { node } => write!(f, "{node} is held back no longer"),
+            Notice::Scaled { node, up, why } => {
+                let what = if *up {
+                    "put to work"
+                } else {
+                    "put into reserve"
+                };
+                write!(f, "{node} is {what} by load: {why}")
+            }
             Notice::NodeReserved { node } => write!(f, "{node} was put into reserve"),
             Notice::NodeDraining {
                 node,

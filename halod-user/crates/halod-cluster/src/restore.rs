@@ -5,8 +5,10 @@ use halod_routes::{Assignment, RouteId, RouteSet, SlotTable};
 
 use crate::chain::{Chain, MAX_FORMERS};
 use crate::drains::Drains;
+use crate::flapping::Timers;
 use crate::members::Members;
 use crate::node::Standing;
+use crate::scaling::Scaler;
 use crate::slots::Slots;
 use crate::{Cluster, Config, Former, Node, NodeId, RestoreError, Saved, SavedNode, Time};
 
@@ -67,6 +69,8 @@ impl Saved {
             members,
             slots,
             drains,
+            timers: Timers::default(),
+            scaler: Scaler::default(),
         })
     }
 
@@ -202,6 +206,7 @@ impl SavedNode {
             leaving: false,
             losses: 0,
             held_until: None,
+            hold_ms: 0,
             since: now,
             load: None,
             token: self.token,

@@ -25,6 +25,9 @@ impl Cluster {
                 break;
             }
         }
+        if self.slots.filled() == 0 {
+            self.last_resort(outcome);
+        }
         if outcome.vacated
             && let Some(slot) = self.slots.vacant()
         {
@@ -32,7 +35,7 @@ impl Cluster {
         }
     }
 
-    fn longest_waiting(
+    pub(crate) fn longest_waiting(
         &self,
         kept_back: Option<NodeId>,
         also: impl Fn(&Node) -> bool,
@@ -42,6 +45,24 @@ impl Cluster {
             .filter(|node| node.eligible() && Some(node.id) != kept_back && also(node))
             .min_by_key(|node| node.turn)
             .map(|node| node.id)
+    }
+
+    /// A node that is held back is better than none at all.
+    fn last_resort(&mut self, outcome: &mut Outcome) {
+        let held = self.members.iter().filter(|node| node.is_held());
+        let Some(id) = held.min_by_key(|node| node.turn).map(|node| node.id) else {
+            return;
+        };
+        match self.slots.vacant() {
+            Some(slot) => {
+                self.slots.fill(slot, id);
+                self.placed(slot, id, outcome);
+            }
+            None => {
+                // There is room for the first.
+                let _ = self.add_slot(id, outcome);
+            }
+        }
     }
 
     /// Puts a node to work in a new slot.
@@ -59,6 +80,7 @@ impl Cluster {
         {
             self.members.set_state(id, NodeState::Active, self.now);
         }
+        self.end_hold(id);
         if let Some(node) = self.members.get_mut(id) {
             node.slot = Some(slot);
             node.parked = false;

@@ -135,7 +135,7 @@ impl Slots {
     }
 
     /// Removes a slot; the node of the highest one has its number then.
-    fn remove(&mut self, slot: SlotId) -> Result<(), Error> {
+    pub(crate) fn remove(&mut self, slot: SlotId) -> Result<(), Error> {
         match &mut self.layout {
             Layout::Replace(assignment) => assignment.remove_last_slot()?,
             Layout::Minimal(table) => table.remove_slot(slot)?,

@@ -3,11 +3,16 @@
 
 mod admission;
 mod connections;
+mod drains;
+mod flapping;
+mod flaps;
+mod ledger;
 mod loss;
 mod operator;
 mod oracle;
 mod random;
 mod restart;
+mod scaling;
 mod sim;
 #[path = "../../../halod-routes/tests/twin/mod.rs"]
 mod twin;

@@ -1,11 +1,15 @@
 //! What must hold after every event, worked out from the rules and the state before.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use halod_cluster::{Action, Command, ConnId, Event, Node, NodeId, NodeName, NodeState, Saved};
+use halod_cluster::{
+    Action, Command, ConnId, Event, Failover, Node, NodeId, NodeName, NodeState, Notice, Saved,
+};
 use halod_proto::{FromHalod, ToHalod};
 
+use crate::flaps;
+use crate::ledger::Ledger;
 use crate::sim::{Due, Sim};
 use crate::twin::Twin;
 
@@ -14,7 +18,7 @@ pub struct View {
     saved: Saved,
     slots: Vec<Option<NodeId>>,
     /// Those longest in their state first.
-    nodes: Vec<Node>,
+    pub nodes: Vec<Node>,
     table: Vec<Option<NodeId>>,
     generation: u64,
     next_deadline: Option<u64>,
@@ -31,8 +35,14 @@ impl View {
             table: sim.table.clone(),
             generation: sim.generation,
             next_deadline: cluster.next_deadline().map(|time| time.0),
-            saved,
+            saved: lasting(saved),
         }
+    }
+
+    /// Whether this is a node that was there, and not another with its number.
+    pub fn knows(&self, node: &Node) -> bool {
+        self.get(node.id)
+            .is_some_and(|former| former.name == node.name)
     }
 
     fn named(&self, name: &NodeName) -> Option<&Node> {
@@ -46,6 +56,14 @@ impl View {
     fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)
     }
+}
+
+/// What does not change by itself: the time that is left does.
+fn lasting(mut saved: Saved) -> Saved {
+    for former in saved.drains.iter_mut().flat_map(|drain| &mut drain.formers) {
+        (former.left_ms, former.udp_left_ms) = (0, 0);
+    }
+    saved
 }
 
 fn slots(sim: &Sim) -> Vec<Option<NodeId>> {
@@ -82,13 +100,55 @@ fn twin_table(routes: u32, slots: &[Option<NodeId>]) -> Vec<Option<NodeId>> {
     })
 }
 
+/// The kernel's table is what the mode of failover makes of the slots.
+fn check_table(sim: &Sim, slots: &[Option<NodeId>]) {
+    let routes = sim.cluster.routes();
+    let by_slot = |slot: &Option<u32>| slot.and_then(|slot| *slots.get(slot as usize - 1)?);
+    let found = sim
+        .found
+        .iter()
+        .map(|found| found.iter().map(by_slot).collect());
+    if found.into_iter().any(|found: Vec<_>| found == sim.table) {
+        return;
+    }
+    match sim.cluster.config().failover {
+        Failover::Replace => assert_eq!(sim.table, twin_table(routes, slots)),
+        Failover::Minimal => {
+            let m = (slots.len() as u32).max(1);
+            for node in slots {
+                let held = sim.table.iter().filter(|held| *held == node).count() as u32;
+                assert!((routes / m..=routes.div_ceil(m)).contains(&held));
+            }
+        }
+    }
+}
+
+/// In minimal failover, what moves is the routes of those who go and of those who come.
+fn check_moves(sim: &Sim, before: &View, actions: &[Action], lost: &BTreeSet<NodeId>) {
+    if sim.cluster.config().failover != Failover::Minimal || sim.found.is_some() {
+        return;
+    }
+    let moves = actions.iter().filter_map(|action| match action {
+        Action::Commit(change) => Some(&change.moves),
+        _ => None,
+    });
+    let came = |id: Option<NodeId>| !before.slots.contains(&id);
+    let went = |id: Option<NodeId>| {
+        id.is_none_or(|id| lost.contains(&id)) || !self::slots(sim).contains(&id)
+    };
+    for moved in moves.flatten() {
+        assert!(went(moved.from) || came(moved.to), "{moved:?} without need");
+    }
+}
+
 /// What holds at any time.
 pub fn check_standing(sim: &Sim) {
     let cluster = &sim.cluster;
     let slots = slots(sim);
     assert_eq!(cluster.generation(), sim.generation);
-    // The kernel's table is the algorithm's, over the nodes of the slots.
-    assert_eq!(sim.table, twin_table(cluster.routes(), &slots));
+    check_table(sim, &slots);
+    Ledger::check(sim);
+    flaps::check(sim);
     for (route, node) in (1..).zip(&sim.table) {
         assert_eq!(cluster.node_of(route), *node);
     }
@@ -122,7 +182,19 @@ pub fn check_standing(sim: &Sim) {
                 .filter(|(_, to)| **to == Some(node.id));
             let routes: BTreeSet<u32> = routes.map(|(route, _)| route).collect();
             assert_eq!(agent.held, routes, "{} was told something else", node.name);
+            let kept = agent.keeps.iter().filter(|(_, until)| **until > sim.now);
+            let kept: BTreeMap<u32, u64> = kept.map(|(route, until)| (*route, *until)).collect();
+            // What it said to be empty may stay for the sake of UDP.
+            let mut legs = sim.ledger.legs_of(node.id);
+            legs.retain(|route, _| kept.contains_key(route) || !agent.emptied.contains(route));
+            assert_eq!(kept, legs, "{} was told something else", node.name);
+            let alone = node.state == NodeState::Draining && sim.ledger.legs_of(node.id).is_empty();
+            assert_eq!(agent.may_stop, alone);
+            assert!(!node.leaving || !alone);
         }
+        assert!(!node.leaving || (node.state == NodeState::Draining && node.connected()));
+        let gone = node.state == NodeState::Lost;
+        assert!(!gone || sim.ledger.legs_of(node.id).is_empty());
     }
     if slots.contains(&None) {
         assert_eq!(slots, [None], "a vacant slot beside others");
@@ -135,7 +207,12 @@ pub fn check_standing(sim: &Sim) {
         assert!(!cluster.nodes().any(Node::eligible));
     }
     let earliest = sim.due.values().map(|due| due.at).min();
-    assert_eq!(cluster.next_deadline().map(|time| time.0), earliest);
+    let ends = [earliest, sim.ledger.next_end(), flaps::next(sim)];
+    let earliest = ends.into_iter().flatten().min();
+    let next = cluster.next_deadline().map(|time| time.0);
+    // Load is looked at in between.
+    let looks = cluster.config().scale.is_some();
+    assert!(next == earliest || looks && (earliest.is_none() || next < earliest));
     assert!(cluster.nodes().len() <= cluster.config().max_nodes as usize);
 }
 
@@ -144,7 +221,9 @@ pub fn check(sim: &mut Sim, before: &View, event: &Event, actions: &[Action]) {
     check_durable_first(sim, before, actions);
     let lost = lost_by(sim, before, event, actions);
     follow_deadlines(sim, before, event, actions);
-    let expected = expected_slots(sim, before, event, actions, &lost);
+    let released = flaps::follow(sim, before, event, actions);
+    let expected = expected_slots(sim, before, event, actions, &lost, &released);
+    check_moves(sim, before, actions, &lost);
     assert_eq!(slots(sim), expected, "after {event:?}, lost {lost:?}");
     check_standing(sim);
 
@@ -168,7 +247,7 @@ fn check_durable_first(sim: &Sim, before: &View, actions: &[Action]) {
         "at most one, and first"
     );
     let first = actions.first();
-    if sim.cluster.saved() != before.saved {
+    if lasting(sim.cluster.saved()) != before.saved {
         assert!(
             first.is_some_and(durable),
             "a change that does not survive a restart"
@@ -193,7 +272,7 @@ fn lost_by(sim: &Sim, before: &View, event: &Event, actions: &[Action]) -> BTree
     };
     let lost = match event {
         Event::Hello { conn, hello, .. } => match before.of_conn(*conn) {
-            Some(node) => no_rejoin.then_some(node.id),
+            Some(node) => (no_rejoin || node.leaving).then_some(node.id),
             None if welcomed(actions, *conn) && !hello.healthy => before
                 .named(&hello.name)
                 .filter(|node| node.state == NodeState::Active)
@@ -204,13 +283,13 @@ fn lost_by(sim: &Sim, before: &View, event: &Event, actions: &[Action]) -> BTree
             let lost = match message {
                 ToHalod::Leaving => true,
                 ToHalod::Unhealthy { .. } => node.state == NodeState::Active,
-                _ => no_rejoin && offence(*conn),
+                _ => (no_rejoin || node.leaving) && offence(*conn),
             };
             lost.then_some(node.id)
         }),
         Event::Closed { conn } => before
             .of_conn(*conn)
-            .filter(|_| no_rejoin)
+            .filter(|node| no_rejoin || node.leaving)
             .map(|node| node.id),
         Event::Probe { node, reachable } => before.get(*node).and_then(|node| {
             let last = sim.probes.iter().filter(|id| **id == node.id).count() == 0;
@@ -222,7 +301,7 @@ fn lost_by(sim: &Sim, before: &View, event: &Event, actions: &[Action]) -> BTree
                 .iter()
                 .any(|a| matches!(a, Action::Reply { result: Ok(_), .. }));
             match command {
-                Command::Reserve(name) | Command::Remove(name) if ok => {
+                Command::Reserve(name) | Command::Drain(name) | Command::Remove(name) if ok => {
                     before.named(name).map(|node| node.id)
                 }
                 _ => None,
@@ -330,6 +409,7 @@ fn expected_slots(
     event: &Event,
     actions: &[Action],
     lost: &BTreeSet<NodeId>,
+    released: &[NodeId],
 ) -> Vec<Option<NodeId>> {
     let config = sim.cluster.config();
     let mut slots = before.slots.clone();
@@ -337,13 +417,25 @@ fn expected_slots(
         *slot = slot.filter(|id| !lost.contains(id));
     }
     let after = |id: NodeId| sim.cluster.node(id);
-    let fit = |id: NodeId| after(id).is_some_and(|node| node.connected() && node.healthy);
+    let there = |id: NodeId| after(id).is_some_and(|node| node.connected() && node.healthy);
+    let held = |id: NodeId| {
+        let before = before
+            .get(id)
+            .filter(|node| after(id).is_some_and(|a| a.name == node.name));
+        let was = before.is_some_and(|node| node.held_until.is_some());
+        let is = after(id).is_some_and(|node| node.held_until.is_some());
+        (is || was) && !released.contains(&id)
+    };
+    let fit = |id: NodeId| there(id) && !held(id);
 
     // A node that begins to wait with this event, and is admitted.
     let newcomer = match event {
         Event::Hello { conn, hello, .. } if welcomed(actions, *conn) => {
             let former = before.named(&hello.name);
-            let resumed = former.is_some_and(|n| n.state != NodeState::Lost && n.healthy);
+            let resumed =
+                former.is_some_and(|n| n.state != NodeState::Lost && n.healthy && !n.leaving);
+            let drained = former.is_some_and(|n| n.state == NodeState::Draining && !n.leaving);
+            let resumed = resumed || drained;
             let node = sim.cluster.node_named(&hello.name);
             node.filter(|_| !resumed).map(|node| node.id)
         }
@@ -352,17 +444,22 @@ fn expected_slots(
             message: ToHalod::Healthy,
         } => before
             .of_conn(*conn)
-            .filter(|node| !node.healthy)
+            .filter(|node| !node.healthy && node.state != NodeState::Draining)
             .map(|node| node.id),
         _ => None,
     };
-    let newcomer = newcomer.filter(|id| fit(*id));
+    let newcomers: Vec<NodeId> = newcomer
+        .into_iter()
+        .filter(|id| !released.contains(id))
+        .chain(released.iter().copied())
+        .filter(|id| fit(*id))
+        .collect();
     let parked = |id: NodeId| {
         // A node that was lost begins anew.
         let former = before
             .get(id)
             .filter(|node| after(id).is_some_and(|a| a.name == node.name));
-        former.is_some_and(|node| node.parked && node.state != NodeState::Lost)
+        former.is_some_and(|node| node.parked && node.state != NodeState::Lost && !node.leaving)
     };
 
     let mut waiting: Vec<NodeId> = before
@@ -370,33 +467,66 @@ fn expected_slots(
         .iter()
         .filter(|node| node.state == NodeState::Reserve && !lost.contains(&node.id))
         .map(|node| node.id)
-        .filter(|id| Some(*id) != newcomer && fit(*id))
+        .filter(|id| !newcomers.contains(id) && fit(*id))
         .collect();
-    waiting.extend(newcomer);
+    waiting.extend(&newcomers);
+    // Who waits with them, but not to be put to work by this event.
+    let mut last_resort: Vec<NodeId> = before
+        .nodes
+        .iter()
+        .filter(|node| node.state == NodeState::Reserve && !lost.contains(&node.id))
+        .map(|node| node.id)
+        .filter(|id| there(*id) && held(*id))
+        .collect();
+    last_resort.extend(newcomer.filter(|id| there(*id) && held(*id)));
+    let mut last_seen = BTreeSet::new();
+    last_resort.reverse();
+    last_resort.retain(|id| last_seen.insert(*id));
+    last_resort.reverse();
 
     let filled = |slots: &[Option<NodeId>]| slots.iter().flatten().count();
     let room = |slots: &[Option<NodeId>]| slots.len() < config.routes as usize;
-    let mut chosen = newcomer.filter(|id| !parked(*id)).filter(|id| {
-        let others = before.nodes.iter().filter(|node| {
-            let there = after(node.id).is_some_and(|after| after.name == node.name);
-            node.state == NodeState::Reserve && there && node.healthy && node.id != *id
-        });
-        filled(&slots) >= config.active_min as usize && others.count() >= config.reserve as usize
-    });
+    let ok = actions
+        .iter()
+        .any(|a| matches!(a, Action::Reply { result: Ok(_), .. }));
     if let Event::Operator {
         command: Command::Activate(name),
         ..
     } = event
-        && actions
-            .iter()
-            .any(|a| matches!(a, Action::Reply { result: Ok(_), .. }))
+        && ok
     {
-        chosen = before.named(name).map(|node| node.id);
+        slots.extend(before.named(name).map(|node| Some(node.id)));
     }
-    if let Some(id) = chosen.filter(|_| room(&slots)) {
-        slots.push(Some(id));
-        waiting.retain(|waits| *waits != id);
+    let mut counted: BTreeSet<NodeId> = before
+        .nodes
+        .iter()
+        .filter(|node| {
+            let there = after(node.id).is_some_and(|after| after.name == node.name);
+            let waits = node.state == NodeState::Reserve && node.held_until.is_none();
+            waits && there && node.healthy && !lost.contains(&node.id)
+        })
+        .map(|node| node.id)
+        .collect();
+    for id in newcomers.iter().filter(|id| !parked(**id)) {
+        counted.remove(id);
+        let enough = filled(&slots) >= config.active_min as usize;
+        if enough && counted.len() >= config.reserve as usize && room(&slots) {
+            slots.push(Some(*id));
+        } else {
+            counted.insert(*id);
+        }
     }
+    if let Some((id, up)) = scaled(sim, actions) {
+        check_scaling(sim, before, up);
+        if up {
+            let longest = waiting.iter().find(|id| !parked(**id));
+            assert_eq!(longest, Some(&id));
+            slots.push(Some(id));
+        } else {
+            assert_eq!(slots.pop(), Some(Some(id)));
+        }
+    }
+    waiting.retain(|id| !slots.contains(&Some(*id)));
 
     // A reserve node fills each vacant slot; the longest waiting first.
     while let Some(vacant) = slots.iter().position(Option::is_none) {
@@ -417,5 +547,35 @@ fn expected_slots(
     while filled(&slots) < config.active_min as usize && room(&slots) && !waiting.is_empty() {
         slots.push(Some(waiting.remove(0)));
     }
+    // One that is held back is better than none.
+    if filled(&slots) == 0 && !last_resort.is_empty() {
+        slots = vec![Some(last_resort[0])];
+    }
     slots
+}
+
+/// Which node was put to work by load, or into reserve.
+fn scaled(sim: &Sim, actions: &[Action]) -> Option<(NodeId, bool)> {
+    actions.iter().find_map(|action| match action {
+        Action::Notice(Notice::Scaled { node, up, .. }) => {
+            Some((sim.cluster.node_named(node)?.id, *up))
+        }
+        _ => None,
+    })
+}
+
+/// A step by load was right to make.
+fn check_scaling(sim: &Sim, before: &View, up: bool) {
+    let config = sim.cluster.config();
+    let scale = config.scale.expect("scaling is on");
+    let active = before.slots.len() as f64;
+    let connected = before.nodes.iter().filter(|node| node.connected());
+    let loads = connected.filter_map(|node| sim.loads.get(node.name.as_str()));
+    let total = loads.sum::<u64>() as f64;
+    if up {
+        assert!(total / active > scale.up_at);
+    } else {
+        assert!(before.slots.len() > config.active_min as usize);
+        assert!(total / (active - 1.0) < scale.down_at);
+    }
 }

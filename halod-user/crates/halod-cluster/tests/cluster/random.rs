@@ -1,6 +1,6 @@
 //! Anything in any order. What must hold is in `oracle`.
 
-use halod_cluster::{Command, ConnId, Event, NodeId};
+use halod_cluster::{Command, Config, ConnId, Event, Failover, Measure, NodeId, Scale};
 use halod_proto::ToHalod;
 use proptest::prelude::*;
 
@@ -52,7 +52,15 @@ enum Step {
         ms: u64,
     },
     Operator(Command),
-    Restart,
+    /// A node's load from now on.
+    Load {
+        node: String,
+        connections: u64,
+    },
+    /// HaloD stops and starts again, perhaps with another mode of failover.
+    Restart {
+        otherwise: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +76,10 @@ enum Said {
     BeatAgain,
     Healthy,
     Unhealthy,
-    Drained,
+    /// That some of what it keeps is empty.
+    Drained(u32),
+    /// The same of routes that it may never have had.
+    DrainedAny(u32),
     Leaving,
     Hello,
 }
@@ -83,16 +94,18 @@ fn said() -> impl Strategy<Value = Said> {
         1 => Just(Said::BeatAgain),
         3 => Just(Said::Healthy),
         3 => Just(Said::Unhealthy),
-        1 => Just(Said::Drained),
+        2 => any::<u32>().prop_map(Said::Drained),
+        1 => any::<u32>().prop_map(Said::DrainedAny),
         1 => Just(Said::Leaving),
         1 => Just(Said::Hello),
     ]
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    (node(), 0..3).prop_map(|(node, kind)| match kind {
-        0 => Command::Activate(name(&node)),
-        1 => Command::Reserve(name(&node)),
+    (node(), 0..6).prop_map(|(node, kind)| match kind {
+        0 | 1 => Command::Activate(name(&node)),
+        2 => Command::Reserve(name(&node)),
+        3 | 4 => Command::Drain(name(&node)),
         _ => Command::Remove(name(&node)),
     })
 }
@@ -117,29 +130,39 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..=NODES + 1, any::<bool>()).prop_map(|(node, reachable)| Step::ProbeUnasked { node, reachable }),
         4 => (1..400u64, any::<u8>(), any::<u8>()).prop_map(|(ms, a, b)| Step::Pass { ms, muted: a & b }),
         1 => (1_000..6_000u64).prop_map(|ms| Step::StandStill { ms }),
-        2 => command().prop_map(Step::Operator),
-        1 => Just(Step::Restart),
+        3 => command().prop_map(Step::Operator),
+        2 => (node(), 0..100u64).prop_map(|(node, connections)| Step::Load { node, connections }),
+        1 => prop::bool::weighted(0.3).prop_map(|otherwise| Step::Restart { otherwise }),
     ]
 }
 
 fn message(sim: &mut Sim, node: &str, said: Said) -> ToHalod {
     let agent = sim.agent(node);
-    match said {
-        Said::Beat => agent.seq += 1,
-        Said::BeatAgain | Said::Healthy | Said::Unhealthy | Said::Drained => {}
-        Said::Leaving | Said::Hello => {}
+    if matches!(said, Said::Beat) {
+        agent.seq += 1;
     }
     match said {
         Said::Beat | Said::BeatAgain => ToHalod::Heartbeat {
             seq: agent.seq,
             load: None,
         },
+        Said::Drained(which) => ToHalod::Drained {
+            routes: agent
+                .keeps
+                .keys()
+                .copied()
+                .filter(|route| which >> (route % 32) & 1 == 1)
+                .collect(),
+        },
+        Said::DrainedAny(which) => ToHalod::Drained {
+            routes: (1..=30)
+                .filter(|route| which >> (route % 32) & 1 == 1)
+                .chain([65_536])
+                .collect(),
+        },
         Said::Healthy => ToHalod::Healthy,
         Said::Unhealthy => ToHalod::Unhealthy {
             reason: "refused".to_owned(),
-        },
-        Said::Drained => ToHalod::Drained {
-            routes: agent.held.iter().copied().collect(),
         },
         Said::Leaving => ToHalod::Leaving,
         Said::Hello => ToHalod::Hello(sim.hello_of(node)),
@@ -213,7 +236,11 @@ fn take(sim: &mut Sim, step: Step) {
         Step::Operator(command) => {
             let _ = sim.operator(command);
         }
-        Step::Restart => sim.restart(),
+        Step::Load { node, connections } => {
+            sim.loads.insert(node, connections);
+        }
+        Step::Restart { otherwise: false } => sim.restart(),
+        Step::Restart { otherwise: true } => sim.restart_otherwise(),
     }
 }
 
@@ -225,24 +252,69 @@ fn gone(sim: &Sim, index: usize) -> ConnId {
         .unwrap_or(ConnId(u64::MAX))
 }
 
+fn scale() -> impl Strategy<Value = Scale> {
+    (5..40u32, 5..30u32, 0..300u32, 0..500u32).prop_map(|(down_at, more, hold_ms, interval_ms)| {
+        Scale {
+            by: Measure::Connections,
+            up_at: f64::from(down_at + more),
+            down_at: f64::from(down_at),
+            hold_ms,
+            interval_ms,
+        }
+    })
+}
+
+/// What is told to nodes, kept for them, and held against them.
+fn changed(config: Config) -> impl Strategy<Value = Config> {
+    (
+        prop_oneof![3 => Just(2_000), 1 => Just(0), 1 => Just(50)],
+        prop_oneof![1 => Just(0), 1 => Just(200), 3 => Just(3_000), 1 => Just(60_000)],
+        prop_oneof![2 => Just(0), 1 => 0..200u32],
+        any::<bool>(),
+        prop_oneof![2 => Just((0, 0)), 1 => Just((300, 2_000)), 1 => Just((200, 60_000))],
+        prop::option::weighted(0.25, scale()),
+    )
+        .prop_map(
+            move |(rejoin_ms, drain_ms, udp_ms, minimal, hold, scale)| Config {
+                rejoin_ms,
+                drain_ms,
+                udp_stay_ms: udp_ms.min(drain_ms),
+                failover: if minimal {
+                    Failover::Minimal
+                } else {
+                    Failover::Replace
+                },
+                hold_back_ms: hold.0,
+                hold_back_max_ms: hold.1,
+                scale,
+                ..config.clone()
+            },
+        )
+}
+
+fn any_config() -> impl Strategy<Value = Config> {
+    (1..=24u32, 1..=4u32, 0..=2u32, 3..=8u32).prop_flat_map(
+        |(routes, active_min, reserve, max_nodes)| {
+            changed(Config {
+                max_nodes,
+                ..config(routes, active_min.min(routes), reserve)
+            })
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn anything_in_any_order(
-        routes in 1..=24u32,
-        active_min in 1..=4u32,
-        reserve in 0..=2u32,
-        max_nodes in 3..=8u32,
-        rejoin_ms in prop_oneof![4 => Just(2_000), 1 => Just(0), 1 => Just(50)],
-        steps in prop::collection::vec(step(), 1..30),
+        config in any_config(),
+        steps in prop::collection::vec(step(), 1..40),
     ) {
-        let mut config = config(routes, active_min.min(routes), reserve);
-        config.max_nodes = max_nodes;
-        config.rejoin_ms = rejoin_ms;
         let mut sim = Sim::new(config);
         for step in steps {
             take(&mut sim, step);
+            sim.open();
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use halod_cluster::{
     Action, Cluster, Command, Config, ConnId, Event, Failover, Hello, ListenerInfo, NodeId,
-    NodeName, Notice, Protocol, RouteSet, Time,
+    NodeName, Notice, Protocol, RouteSet, Saved, Time,
 };
-use halod_proto::{FromHalod, MovedRoutes, ToHalod, VERSION};
+use halod_proto::{FromHalod, Load, MovedRoutes, ToHalod, VERSION};
 
+use crate::ledger::{self, Ledger};
 use crate::oracle::{self, View};
 
 pub fn config(routes: u32, active_min: u32, reserve: u32) -> Config {
@@ -57,6 +58,10 @@ pub struct Agent {
     /// The same before it was welcomed: it is told all anew then.
     kept: BTreeMap<u32, u64>,
     pub may_stop: bool,
+    /// Is just being welcomed: it may have had routes and lost them while it was away.
+    fresh: bool,
+    /// The routes that it said to be empty.
+    pub emptied: BTreeSet<u32>,
     pub seq: u64,
     /// Was away when HaloD restarted. What a node was told last does not survive that, so until it
     /// is told all anew it may hear of the loss of routes that it did not know of.
@@ -68,6 +73,18 @@ pub struct Agent {
 pub struct Due {
     pub at: u64,
     pub excused: bool,
+}
+
+/// What a node's losses cost it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flaps {
+    pub losses: u32,
+    /// Until when it is held back.
+    pub held: Option<u64>,
+    /// When its losses are forgotten.
+    pub forget: u64,
+    /// It was lost, and is not back yet.
+    pub owed: bool,
 }
 
 pub struct Sim {
@@ -84,6 +101,12 @@ pub struct Sim {
     /// The table as the kernel has it: made of commits alone.
     pub table: Vec<Option<NodeId>>,
     pub generation: u64,
+    pub ledger: Ledger,
+    pub flaps: BTreeMap<NodeId, Flaps>,
+    /// The load that each node says.
+    pub loads: BTreeMap<String, u64>,
+    /// Which slot held each route at a restart, where that is not the algorithm's.
+    pub found: Option<Vec<Option<u32>>>,
     /// Hellos without an answer: whose, and whether with the right token.
     hellos: BTreeMap<ConnId, (String, bool)>,
     conns: u64,
@@ -103,6 +126,10 @@ impl Sim {
             asked: false,
             due: BTreeMap::new(),
             generation: 0,
+            ledger: Ledger::default(),
+            flaps: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            found: None,
             hellos: BTreeMap::new(),
             conns: 0,
             tokens: 0,
@@ -119,13 +146,19 @@ impl Sim {
             self.probes.remove(index);
             self.asked = true;
         }
+        let said_by = ledger::said_by(self, &event);
+        self.agents
+            .values_mut()
+            .for_each(|agent| agent.fresh = false);
         let actions = self.cluster.handle(Time(self.now), event.clone());
         for action in &actions {
             self.carry_out(action);
         }
+        Ledger::follow(self, said_by, &event, &actions);
         oracle::check(self, &before, &event, &actions);
         let cluster = &self.cluster;
-        self.probes.retain(|id| cluster.node(*id).is_some());
+        let known = |id| cluster.node(id).is_some_and(|node| before.knows(node));
+        self.probes.retain(|id| known(*id));
         actions
     }
 
@@ -144,6 +177,8 @@ impl Sim {
                     assert_eq!(*entry, moved.from);
                     *entry = moved.to;
                 }
+                let drains = self.cluster.drains().map(|(r, f)| (r, f.to_vec()));
+                self.ledger.commit(drains.collect(), &self.table);
             }
             Action::Send { conn, message } => self.deliver(*conn, message),
             Action::Close { conn, reason } => {
@@ -165,6 +200,7 @@ impl Sim {
             agent.token = Some(welcome.resume.clone());
             agent.seq = 0;
             agent.may_stop = false;
+            agent.fresh = true;
             agent.kept = std::mem::take(&mut agent.keeps);
             if !known {
                 agent.held.clear();
@@ -190,8 +226,8 @@ impl Sim {
             FromHalod::RouteMoved { generation, moves } => {
                 assert_eq!(*generation, self.generation);
                 for (route, to) in each(&self.cluster, moves) {
-                    let kept =
-                        agent.kept.contains_key(&route) || agent.keeps.remove(&route).is_some();
+                    let kept = agent.keeps.remove(&route).is_some();
+                    let kept = kept || agent.kept.contains_key(&route);
                     let had = agent.held.remove(&route) || kept || agent.out_of_touch;
                     assert!(had, "a node loses only what it has");
                     assert_eq!(self.table[route as usize - 1], to);
@@ -206,7 +242,8 @@ impl Sim {
                 for (route, to) in each(&self.cluster, moves) {
                     let kept = agent.kept.contains_key(&route);
                     agent.keeps.insert(route, self.now + deadline_ms);
-                    let had = agent.held.remove(&route) || kept || agent.out_of_touch;
+                    agent.emptied.remove(&route);
+                    let had = agent.held.remove(&route) || kept || agent.fresh;
                     assert!(had, "a node drains only what it had");
                     assert_eq!(self.table[route as usize - 1], to);
                 }
@@ -237,6 +274,11 @@ impl Sim {
         {
             agent.conn = None;
         }
+    }
+
+    /// Users open connections on every route.
+    pub fn open(&mut self) {
+        self.ledger.open(&self.table);
     }
 
     pub fn agent(&mut self, name: &str) -> &mut Agent {
@@ -288,7 +330,14 @@ impl Sim {
     }
 
     pub fn say(&mut self, node: &str, message: ToHalod) -> Vec<Action> {
-        let conn = self.agent(node).conn.expect("a connected node");
+        let agent = self.agent(node);
+        let conn = agent.conn.expect("a connected node");
+        if let ToHalod::Drained { routes } = &message {
+            agent.keeps.retain(|route, _| !routes.contains(*route));
+            agent
+                .emptied
+                .extend(routes.iter().filter(|route| *route < 100));
+        }
         self.handle(Event::Message { conn, message })
     }
 
@@ -301,7 +350,12 @@ impl Sim {
         let agent = self.agent(node);
         agent.seq += 1;
         let seq = agent.seq;
-        self.say(node, ToHalod::Heartbeat { seq, load: None })
+        let load = self.loads.get(node).map(|connections| Load {
+            connections: *connections,
+            value: None,
+            routes: Vec::new(),
+        });
+        self.say(node, ToHalod::Heartbeat { seq, load })
     }
 
     /// Every connected node but the muted ones beats.
@@ -309,7 +363,10 @@ impl Sim {
         let connected = self.agents.iter().filter(|(_, agent)| agent.conn.is_some());
         let names: Vec<String> = connected.map(|(name, _)| name.clone()).collect();
         for name in names.iter().filter(|name| !muted.contains(&name.as_str())) {
-            self.beat(name);
+            // With the beat of another, its time to go may have come.
+            if self.agent(name).conn.is_some() {
+                self.beat(name);
+            }
         }
     }
 
@@ -363,8 +420,26 @@ impl Sim {
     /// HaloD stops without a word and starts again.
     pub fn restart(&mut self) {
         let json = serde_json::to_string(&self.cluster.saved()).expect("saved as JSON");
-        let saved = serde_json::from_str(&json).expect("its own JSON");
+        let saved: Saved = serde_json::from_str(&json).expect("its own JSON");
         let config = self.cluster.config().clone();
+        self.restart_with(saved, config);
+    }
+
+    /// The same with another mode of failover.
+    pub fn restart_otherwise(&mut self) {
+        let mut config = self.cluster.config().clone();
+        config.failover = match config.failover {
+            Failover::Replace => Failover::Minimal,
+            Failover::Minimal => Failover::Replace,
+        };
+        let slots = self.cluster.assignment();
+        let slot_of = |route| slots.slot_of(route);
+        self.found = Some((1..=slots.routes()).map(slot_of).collect());
+        let saved = self.cluster.saved();
+        self.restart_with(saved, config);
+    }
+
+    fn restart_with(&mut self, saved: Saved, config: Config) {
         let grace_ms = u64::from(config.restart_grace_ms);
         let restored = Cluster::restore(config, saved, Time(self.now)).expect("its own saved");
         assert_eq!(restored.saved(), self.cluster.saved());
@@ -374,6 +449,8 @@ impl Sim {
             agent.out_of_touch |= agent.conn.is_none();
             self.dead.extend(agent.conn.take());
         }
+        // A node that left is not known to.
+        self.flaps.clear();
         self.probes.clear();
         let at = self.now + grace_ms;
         for due in self.due.values_mut() {
