@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from . import addresses
 from .topology import Topology
-from .wire import checksum
+from .wire import ETHERTYPES, checksum
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 SYN_ACK, FIN_ACK = SYN | ACK, FIN | ACK
 NAMES = {SYN: "SYN", ACK: "ACK", RST: "RST", FIN: "FIN"}
 WINDOW = 64240
-ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 NETWORKS = {4: "203.0.113", 6: "2001:db8:3:"}
 
 

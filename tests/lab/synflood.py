@@ -15,8 +15,9 @@ if __name__ == "__main__":
 
 from lab import addresses
 from lab.process import Process
-from lab.rawtcp import ETHERTYPES, SYN, Segment, gateway_mac
+from lab.rawtcp import SYN, Segment, gateway_mac
 from lab.topology import Topology
+from lab.wire import ETHERTYPES
 
 HOSTS = 100
 FIRST_PORT = 1024

@@ -49,26 +49,16 @@ def run(lab: Lab) -> None:
         equal(traffic.stop(), [], "errors of whole connections")
 
     for number, node in enumerate(nodes, 1):
-        sent, good = cookies(node)
+        counted = tcp_counters(node)
+        sent, good, bad = (counted[f"Syncookies{what}"] for what in ("Sent", "Recv", "Failed"))
         print(f"# n{number}: {sent} cookies sent, {good} came back")
         check(good >= 4 * len(SOME), f"n{number} made its {4 * len(SOME)} connections of cookies: {good}")
-        equal(bad_cookies(node), 0, f"cookies at n{number} that were not its own")
+        equal(bad, 0, f"cookies at n{number} that were not its own")
     equal(kernel.counters()["drop_stale"], 0, "drop_stale")
 
 
-def extended(node: Namespace) -> dict[str, int]:
-    """The namespace's TcpExt counters."""
+def tcp_counters(node: Namespace) -> dict[str, int]:
+    """What the kernel counts of TCP in a namespace, by its own names (TcpExt)."""
     with node.entered():
         names, values = Path("/proc/thread-self/net/netstat").read_text().splitlines()[:2]
     return dict(zip(names.split()[1:], map(int, values.split()[1:]), strict=True))
-
-
-def cookies(node: Namespace) -> tuple[int, int]:
-    """How many a node has sent, and how many of those came back."""
-    counters = extended(node)
-    return counters["SyncookiesSent"], counters["SyncookiesRecv"]
-
-
-def bad_cookies(node: Namespace) -> int:
-    """ACKs that looked like the end of a handshake and were not."""
-    return extended(node)["SyncookiesFailed"]

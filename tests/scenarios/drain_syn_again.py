@@ -10,7 +10,7 @@ import threading
 from lab.addresses import BROWSERS_PORT, ROUTES, VIP4, VIP6
 from lab.checks import check, equal
 from lab.lab import Lab
-from lab.rawtcp import ACK, RST, SYN_ACK, RawClient
+from lab.rawtcp import RST, RawClient
 from lab.traffic import ask
 from lab.wait import until
 

@@ -87,8 +87,9 @@ async fn a_small_and_the_largest_table_come_back_as_committed() {
 async fn drains_come_back_with_less_time_left() {
     let mut client = Client::connect().expect("the module is loaded");
     let left = |node, left_ms| Former { node, left_ms };
-    let mut table = table(24, 3);
-    table.drains = (1..=24)
+    // All that can drain at once, from as many nodes as can be.
+    let mut table = table(uapi::MAX_ROUTES, 3);
+    table.drains = (1..=uapi::MAX_ROUTES)
         .map(|route| Drain {
             route,
             formers: vec![left(1, 3_000_000), left(2, 60_000), left(3, 0)],
@@ -98,7 +99,7 @@ async fn drains_come_back_with_less_time_left() {
     let now = client.status().await.expect("status").generation;
     client.commit(&table, now).await.expect("commit");
     let status = client.status().await.expect("status");
-    assert_eq!((status.draining, status.flows), (24, 0));
+    assert_eq!((status.draining, status.flows), (uapi::MAX_ROUTES, 0));
     assert!(status.flow_slots >= 16, "{status:?}");
 
     let read = client.table().await.expect("table");
