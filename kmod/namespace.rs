@@ -7,7 +7,8 @@
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 
-use crate::ffi::netfilter::Hooks;
+use crate::ffi::defrag::Defrag;
+use crate::ffi::netfilter::{Family, Hooks};
 use crate::ffi::percpu::PerCpuCounters;
 use crate::ffi::pernet::Net;
 use crate::ffi::rcu::{Moment, Prepared, Published, ReadSide};
@@ -30,6 +31,9 @@ struct Writer {
     generation: u64,
     /// Registered as long as there is a table: a namespace without one pays nothing.
     hooks: Option<Hooks>,
+    /// Fragments are put together as long as there is a listener of their IP version.
+    defrag4: Option<Defrag>,
+    defrag6: Option<Defrag>,
     /// What drains in the table in force, and the memory of its flows: the next table goes on
     /// with both.
     drains: KVVec<Drain>,
@@ -41,6 +45,12 @@ struct Writer {
 }
 
 impl Writer {
+    /// Leaves all packets alone.
+    fn stop(&mut self) {
+        self.hooks = None;
+        (self.defrag4, self.defrag6) = (None, None);
+    }
+
     /// Forgets the flows that the table in force has no use for, since the next one's nodes may
     /// get their tags (see `packet::uses`). For that no packet may be left that looks at the table
     /// before it.
@@ -51,6 +61,20 @@ impl Writer {
                 .view()
                 .purge(|route, tag| packet::uses(&self.drains, route, tag));
         }
+    }
+}
+
+/// The defragmentation that is wanted and that there is not yet.
+fn missing(
+    there: &Option<Defrag>,
+    wanted: bool,
+    net: Net<'_>,
+    family: Family,
+) -> Result<Option<Defrag>> {
+    if wanted && there.is_none() {
+        Defrag::enable(net, family).map(Some)
+    } else {
+        Ok(None)
     }
 }
 
@@ -90,6 +114,8 @@ impl Namespace {
             writer <- new_mutex!(Writer {
                 generation: 0,
                 hooks: None,
+                defrag4: None,
+                defrag6: None,
                 drains: KVVec::new(),
                 flows: None,
                 replaced: Moment::now(),
@@ -150,6 +176,9 @@ impl Namespace {
             .extend_from_slice(table.drains(), GFP_KERNEL_ACCOUNT)
             .map_err(Error::from)?;
         let flows = table.flows().cloned();
+        let (wanted4, wanted6) = (table.listens(Family::V4), table.listens(Family::V6));
+        let defrag4 = missing(&writer.defrag4, wanted4, net, Family::V4)?;
+        let defrag6 = missing(&writer.defrag6, wanted6, net, Family::V6)?;
         let prepared = Prepared::new(table)?;
         if writer.hooks.is_none() {
             writer.hooks = Some(Hooks::register(net, self)?);
@@ -158,6 +187,8 @@ impl Namespace {
         self.table.replace(Some(prepared));
         writer.replaced = Moment::now();
         (writer.generation, writer.drains, writer.flows) = (next, drains, flows);
+        writer.defrag4 = writer.defrag4.take().or(defrag4).filter(|_| wanted4);
+        writer.defrag6 = writer.defrag6.take().or(defrag6).filter(|_| wanted6);
         Ok(next)
     }
 
@@ -169,7 +200,7 @@ impl Namespace {
             return Err(CommitError::Stale { current });
         }
         self.table.replace(None);
-        writer.hooks = None;
+        writer.stop();
         (writer.drains, writer.flows) = (KVVec::new(), None);
         writer.generation = current.wrapping_add(1);
         Ok(writer.generation)
@@ -180,6 +211,6 @@ impl Namespace {
     pub(crate) fn close(self: Pin<&Self>) {
         let mut writer = self.writer.lock();
         writer.closed = true;
-        writer.hooks = None;
+        writer.stop();
     }
 }

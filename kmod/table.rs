@@ -7,10 +7,11 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use crate::ffi::clock;
+use crate::ffi::netfilter::Family;
 use crate::flows::FlowMemory;
 use crate::packet::{
-    self, Addresses, Bucket, Cell, Drain, Draining, Former, Id, Input, Listener, Node, Range,
-    Refusal, Storage, Target, View,
+    self, Address, Addresses, Bucket, Cell, Drain, Draining, Former, Id, Input, Listener, Node,
+    Range, Refusal, Storage, Target, View,
 };
 
 /// Tables are as large as their senders like, within the limits: charge them.
@@ -149,6 +150,14 @@ impl Table {
             flows: self.flows.as_ref().map(|flows| flows.view()),
             now: clock::now(),
         }
+    }
+
+    /// Whether a listener is of an IP version.
+    pub(crate) fn listens(&self, family: Family) -> bool {
+        self.listeners.iter().any(|listener| match family {
+            Family::V4 => matches!(listener.address, Address::V4(_)),
+            Family::V6 => matches!(listener.address, Address::V6(_)),
+        })
     }
 
     /// The routes that drain.

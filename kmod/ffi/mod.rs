@@ -7,6 +7,7 @@
 
 pub(crate) mod bindings;
 pub(crate) mod clock;
+pub(crate) mod defrag;
 pub(crate) mod genl;
 pub(crate) mod netfilter;
 pub(crate) mod percpu;

@@ -32,6 +32,7 @@ module, dmesg  insmod and rmmod; what the kernel said since a moment
 kernel         the route table through the kernel's own netlink library
 echo           servers that say who they are, for tests of the data path alone
 traffic        clients of them that keep talking and miss nothing
+pieces         datagrams by hand, whole and in pieces
 transfer       files through them, both ways at once, compared
 wire           raw packets: sending them, and seeing what arrives
 rawtcp         TCP by hand, segment by segment

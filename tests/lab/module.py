@@ -6,6 +6,7 @@ from pathlib import Path
 from . import paths
 
 NAME = "halod"
+NEEDS = ("nf_defrag_ipv4", "nf_defrag_ipv6")  # modprobe would find them by itself, insmod does not
 
 
 def loaded() -> bool:
@@ -16,6 +17,7 @@ def loaded() -> bool:
 def load(*parameters: str) -> None:
     """insmod, unless it is there; parameters as `name=value`."""
     if not loaded():
+        _run("modprobe", "-a", *NEEDS)
         _run("insmod", str(paths.MODULE), *parameters)
 
 

@@ -211,6 +211,7 @@ def far_table():
 # Vectors
 
 FORWARD, REVERSE = "pre_routing", "post_routing"
+KEPT = "the kernel keeps a fragment until the others come"
 
 
 def vector(name, hook, packet, exit, out=None, untracked=None, csum="full", live=None):
@@ -433,7 +434,7 @@ def headers_topic():
         reverse("v6 destination options, back", from_node6(2, extensions=[extension(60, 16)]),
                 out={"src": VIP6}),
         forward("v6, a packet in one fragment", to_vip6(extensions=[fragment(0, 0)]),
-                out={"dst": N1_6}),
+                out={"dst": N1_6}, live="the kernel takes the fragment header off before"),
         forward("v6, routing header at its end",
                 to_vip6(extensions=[routing(2, 0, "2001:db8:3::1")]), out={"dst": N1_6}),
         forward("v6, routing header not at its end: another's checksum",
@@ -460,16 +461,20 @@ def broken_topic():
                 to_vip6(extensions=[extension(60)], cut=44), "drop_truncated"),
         forward("v4 cut, to an address that is not a VIP", Packet(CLIENT, "192.0.2.99", cut=39),
                 "pass"),
-        forward("v4 first fragment", to_vip(UDP, fragment=more), "drop_fragment"),
-        forward("v4 last fragment", to_vip(UDP, fragment=last), "drop_fragment"),
+        # Met only where the kernel has not put them together.
+        forward("v4 first fragment", to_vip(UDP, fragment=more), "drop_fragment", live=KEPT),
+        forward("v4 last fragment", to_vip(UDP, fragment=last), "drop_fragment", live=KEPT),
         forward("v4 fragment, not to a VIP", Packet(CLIENT, "192.0.2.99", UDP, fragment=more),
-                "pass"),
-        forward("v4 fragment of an echo request to a VIP", to_vip(ICMP, fragment=more), "pass"),
-        forward("v6 first fragment", to_vip6(UDP, extensions=[fragment(0, 1)]), "drop_fragment"),
-        forward("v6 last fragment", to_vip6(UDP, extensions=[fragment(16, 0)]), "drop_fragment"),
+                "pass", live=KEPT),
+        forward("v4 fragment of an echo request to a VIP", to_vip(ICMP, fragment=more), "pass",
+                live=KEPT),
+        forward("v6 first fragment", to_vip6(UDP, extensions=[fragment(0, 1)]), "drop_fragment",
+                live=KEPT),
+        forward("v6 last fragment", to_vip6(UDP, extensions=[fragment(16, 0)]), "drop_fragment",
+                live=KEPT),
         forward("v6 fragment of an echo request", to_vip6(ICMPV6, extensions=[fragment(0, 1)]),
-                "pass"),
-        reverse("v4 fragment from a node", from_node(1, UDP, fragment=more), "pass"),
+                "pass", live=KEPT),
+        reverse("v4 fragment from a node", from_node(1, UDP, fragment=more), "pass", live=KEPT),
         forward("v4 header shorter than any", to_vip(ihl=4), "drop_malformed", live=why),
     ]
 
@@ -588,7 +593,7 @@ def icmp_to_node_topic():
         to_node("v4 redirect", too_big.but(kind=5, code=1), exit="pass"),
         to_node("v6 an error of another type", too_big6.but(kind=100), exit="pass"),
         to_node("v4 a fragment of an error", too_big.but(fragment=0x2000), exit="pass",
-                live="the kernel keeps it until the others come"),
+                live=KEPT),
     ]
 
 
