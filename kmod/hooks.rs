@@ -37,6 +37,10 @@ impl Namespace {
     /// Parses, decides and does it.
     #[inline(always)]
     fn apply(&self, hook: Hook, context: &Context<'_>, skb: &mut Skb<'_>) -> Verdict {
+        // A client that is a node itself, and whose port is one of a node's, gets no second rewrite.
+        if matches!(hook, Hook::LocalIn | Hook::PostRouting) && skb.is_balanced() {
+            return Verdict::Accept;
+        }
         let Some(table) = self.table(context.read_side) else {
             return Verdict::Accept;
         };
@@ -110,6 +114,9 @@ impl Namespace {
         };
         skb.adjust_complete(delta);
         skb.set_untracked();
+        if matches!(hook, Hook::PreRouting | Hook::LocalOut) {
+            skb.set_balanced();
+        }
         if matches!(hook, Hook::LocalOut) && context.route_again(skb).is_err() {
             return self.leave(Exit::DropNoRoute);
         }

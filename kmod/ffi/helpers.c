@@ -67,6 +67,23 @@ void halod_skb_set_untracked(struct sk_buff *skb)
 #endif
 }
 
+/* Kernels without their own load balancer have no such mark. */
+bool halod_skb_is_balanced(const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_IP_VS)
+	return skb->ipvs_property;
+#else
+	return false;
+#endif
+}
+
+void halod_skb_set_balanced(struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_IP_VS)
+	skb->ipvs_property = 1;
+#endif
+}
+
 u64 halod_jiffies(void)
 {
 	return get_jiffies_64();

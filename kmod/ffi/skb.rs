@@ -124,4 +124,19 @@ impl Skb<'_> {
         // SAFETY: By the type invariants.
         unsafe { bindings::halod_skb_set_untracked(self.skb.as_ptr()) };
     }
+
+    /// Whether it was sent on to a node already, by us or by the kernel's own load balancer.
+    #[inline(always)]
+    pub(crate) fn is_balanced(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::halod_skb_is_balanced(self.skb.as_ptr()) }
+    }
+
+    /// Notes that it was. The mark is the one that the kernel's own load balancer, IPVS, tells its
+    /// packets by (`ipvs_property`); it stays with the packet in its namespace, and no longer.
+    #[inline(always)]
+    pub(crate) fn set_balanced(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::halod_skb_set_balanced(self.skb.as_ptr()) };
+    }
 }
