@@ -2,10 +2,13 @@
 //! single event goes through the checks of `oracle`.
 
 mod admission;
+mod agent;
 mod connections;
 mod drains;
+mod expected;
 mod flapping;
 mod flaps;
+mod leaving;
 mod ledger;
 mod loss;
 mod operator;
