@@ -177,9 +177,16 @@ impl Ledger {
         // After a restart nobody knows of what was over before.
         let lasting = |drains: &BTreeMap<u32, Vec<Former>>| {
             let mut drains = drains.clone();
-            for former in drains.values_mut().flatten() {
+            for (route, former) in drains
+                .iter_mut()
+                .flat_map(|(r, f)| f.iter_mut().map(move |f| (r, f)))
+            {
                 if former.udp_until.0 <= sim.now {
                     former.udp_until = Time(0);
+                }
+                // That of the route's own node has no meaning.
+                if sim.cluster.node_of(*route) == Some(former.node) {
+                    former.until = Time(0);
                 }
             }
             drains
