@@ -15,7 +15,7 @@ pub use client::{Client, ClientError, Watch};
 pub use line::{LineError, read_line};
 pub use report::{
     DrainRun, Event, Failover, FormerReport, KernelReport, KernelState, ListenerReport, NodeReport,
-    PlanReport, PlannedMove, RouteReport, RouteRun, StatusReport,
+    PlanReport, PlannedMove, RouteReport, RouteRun, ScalingReport, StatusReport,
 };
 pub use request::{Answer, Going, Request};
 

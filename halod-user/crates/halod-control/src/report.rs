@@ -38,6 +38,9 @@ pub struct StatusReport {
     /// Nodes that were lost too often, and are not put to work for a while.
     #[serde(default)]
     pub held_back: u32,
+    /// What the scaling by load does or not and why, in a sentence; none where it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<String>,
     /// Time since the daemon started, in milliseconds.
     pub uptime_ms: u64,
     /// Connections of nodes that have said hello.
@@ -178,6 +181,27 @@ pub struct RouteRun {
     pub node: Option<String>,
     /// The slot that holds them.
     pub slot: Option<u32>,
+}
+
+/// What the scaling by load does or not, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScalingReport {
+    /// The figure of a node's load that counts: `connections` or `value`.
+    pub by: String,
+    /// Its sum over all connected nodes.
+    pub total: f64,
+    /// More than this for each active node asks for one node more.
+    pub up_at: f64,
+    /// Less than this for each active node, were there one node less, asks for that.
+    pub down_at: f64,
+    /// The result of the last look, in a sentence.
+    pub why: String,
+    /// How long ago the last step was, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_step_ms: Option<u64>,
+    /// Why it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_why: Option<String>,
 }
 
 /// Routes that drain in the same way.

@@ -18,6 +18,9 @@ pub enum Request {
     Routes,
     /// The listeners: a list of [`crate::ListenerReport`].
     Listeners,
+    /// What the scaling by load does, and why: a [`crate::ScalingReport`]; `null` where the
+    /// configuration has no `[scale]`.
+    Scaling,
     /// What would move if a node went, as it is now: [`crate::PlanReport`]. Nothing is moved.
     Plan {
         /// The node's name.

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use common::{Rig, event};
-use halod_control::{MAX_REQUEST, Request};
+use halod_control::{MAX_REQUEST, Request, ScalingReport};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
@@ -121,6 +121,49 @@ async fn watchers_see_a_change_with_its_duration() {
     let moved = event(&mut watch, "routes_moved").await;
     assert_eq!(moved.details["moves"][0]["to"], "n1");
     assert_eq!(moved.details["moves"][0]["routes"][0][1], 24);
+}
+
+#[tokio::test]
+async fn scaling_is_reported_with_its_reason() {
+    let mut rig = Rig::new();
+    // The load is looked at once a heartbeat.
+    rig.replace(&[
+        ("active_min = 2", "active_min = 1"),
+        ("reserve = 1", "reserve = 9"),
+        (
+            "heartbeat = \"20s\"",
+            "heartbeat = \"100ms\"\nheartbeat_misses = 1000",
+        ),
+    ]);
+    let scale = "[scale]\nby = \"connections\"\nup_at = 100\ndown_at = 10\nhold = \"0s\"\n";
+    rig.config += scale;
+    rig.start().await.expect("started");
+    let mut n1 = rig.join(1).await;
+    n1.assigned().await;
+    let mut n2 = rig.join(2).await;
+    n2.reserved().await;
+    let mut watch = rig.watch().await;
+    for (node, connections) in [(&mut n2, 0), (&mut n1, 500)] {
+        node.say(&format!(
+            r#"{{"type":"heartbeat","seq":1,"load":{{"connections":{connections}}}}}"#
+        ))
+        .await;
+    }
+    let step = event(&mut watch, "scaled").await;
+    assert_eq!(step.details["node"], "n2");
+    assert_eq!(n2.assigned().await, "13-24");
+    let mut client = rig.client().await;
+    let report: Option<ScalingReport> = client.request(&Request::Scaling).await.expect("a report");
+    let report = report.expect("scaling");
+    assert_eq!((report.by.as_str(), report.total), ("connections", 500.0));
+    let why = report.last_why.expect("a step");
+    assert!(why.contains("500"), "{why}");
+    assert_eq!(rig.status().await.scaling, Some(report.why));
+
+    let rig = Rig::started(&[]).await;
+    let mut client = rig.client().await;
+    let report: Option<ScalingReport> = client.request(&Request::Scaling).await.expect("a report");
+    assert_eq!(report, None);
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ pub enum Command {
     /// Show which routes would move with another number of nodes, or without one of them; nothing
     /// is moved.
     Plan(Plan),
+    /// Show what the scaling by load does or not, and why.
+    Scaling,
     /// Show what happens, until interrupted.
     Watch,
     /// Change what a node does.

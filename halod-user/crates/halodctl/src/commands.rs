@@ -9,6 +9,7 @@ mod node;
 mod nodes;
 mod plan;
 mod routes;
+mod scaling;
 mod status;
 mod watch;
 
@@ -24,6 +25,7 @@ pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Nodes => nodes::run(cli, output).await,
         Command::Listeners => listeners::run(cli, output).await,
         Command::Plan(plan) => plan::run(cli, plan, output).await,
+        Command::Scaling => scaling::run(cli, output).await,
         Command::Watch => watch::run(cli, output).await,
         Command::Node(node) => node::run(cli, node, output).await,
         Command::Kernel(Kernel::Show) => kernel_show::run(output).await,

@@ -9,7 +9,7 @@ use common::{Daemon, Script, code, json, stderr, stdout};
 use halod_control::{
     Answer, DrainRun, Event, Failover, FormerReport, Going, KernelReport, KernelState,
     ListenerReport, NodeReport, PlanReport, PlannedMove, Request, RouteReport, RouteRun,
-    StatusReport,
+    ScalingReport, StatusReport,
 };
 use halod_proto::{Load, NodeState};
 use serde::Serialize;
@@ -50,6 +50,7 @@ fn status() -> StatusReport {
         draining: 0,
         lost: 1,
         held_back: 1,
+        scaling: Some("nothing to do: 100 connections".into()),
         uptime_ms: 61_500,
         connections: 3,
         handshakes: 0,
@@ -122,6 +123,7 @@ fn status_says_what_is_wrong_and_harms_no_terminal() {
     for line in [
         "Drains        8 routes, 120 of 65536 new connections remembered, 3 found NO ROOM\n",
         "Held back     1 node, lost too often; see `halodctl nodes`\n",
+        "Scaling       nothing to do: 100 connections\n",
     ] {
         assert!(text.contains(line), "{text}");
     }
@@ -362,6 +364,41 @@ fn a_plan_without_a_node_is_the_daemons() {
     ] {
         assert_eq!(code(&daemon.ctl(arguments)), 2, "{arguments:?}");
     }
+}
+
+#[test]
+fn scaling_says_why() {
+    let mut report = ScalingReport {
+        by: "connections".into(),
+        total: 1200.0,
+        up_at: 1000.0,
+        down_at: 400.0,
+        why: "600 connections each: nothing to do".into(),
+        last_step_ms: None,
+        last_why: None,
+    };
+    let say = |report: &ScalingReport| {
+        let daemon = Daemon::start(Script::from([("scaling", ok(Some(report.clone())))]));
+        let json = json(&daemon.ctl(&["scaling", "--json"]));
+        assert_eq!(json, serde_json::to_value(report).expect("JSON"));
+        stdout(&daemon.ctl(&["scaling"]))
+    };
+    let now = "\
+600 connections each: nothing to do
+
+Connections   1200 in all; up above 1000 a node, down below 400
+Last step     ";
+    assert_eq!(say(&report), format!("{now}none yet\n"));
+    report.last_step_ms = Some(65_300);
+    report.last_why = Some("1100 connections each".into());
+    assert_eq!(
+        say(&report),
+        format!("{now}1m 5s ago: 1100 connections each\n")
+    );
+
+    let daemon = Daemon::start(Script::from([("scaling", ok(None::<ScalingReport>))]));
+    let output = daemon.ctl(&["scaling"]);
+    assert!(stdout(&output).starts_with("Scaling is off"), "{output:?}");
 }
 
 #[test]

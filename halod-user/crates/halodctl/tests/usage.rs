@@ -15,6 +15,7 @@ fn the_help_names_commands_and_exit_codes() {
         "nodes",
         "listeners",
         "plan",
+        "scaling",
         "watch",
         "node",
         "kernel",

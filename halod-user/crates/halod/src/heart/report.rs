@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use halod_cluster::{Node, NodeId, NodeState, RouteId, Time};
 use halod_control::{
     DrainRun, Failover, FormerReport, KernelReport, ListenerReport, NodeReport, Request,
-    RouteReport, RouteRun, StatusReport,
+    RouteReport, RouteRun, ScalingReport, StatusReport,
 };
 use halod_routes::RouteSet;
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ impl<K> Heart<K> {
             Request::Nodes => Reply::ok(&self.nodes()),
             Request::Routes => Reply::ok(&self.routes()),
             Request::Listeners => Reply::ok(&self.listeners()),
+            Request::Scaling => Reply::ok(&self.scaling()),
             Request::Plan { name, how } => match self.plan(name, *how) {
                 Ok(plan) => Reply::ok(&plan),
                 Err(reason) => Reply::refused(&reason),
@@ -60,6 +61,7 @@ impl<K> Heart<K> {
             draining: in_state(NodeState::Draining),
             lost: in_state(NodeState::Lost),
             held_back: count(cluster.nodes().filter(|n| n.held_until.is_some()).count()),
+            scaling: self.scaling().map(|scaling| scaling.why),
             uptime_ms: ms(self.origin.elapsed()),
             connections: count(self.peers.len()),
             handshakes: self.handshakes.count(),
@@ -172,6 +174,20 @@ impl<K> Heart<K> {
             Some(node) => node.name.to_string(),
             None => format!("node {id}"),
         }
+    }
+
+    fn scaling(&self) -> Option<ScalingReport> {
+        let report = self.cluster.scaling()?;
+        let now = self.time(Instant::now());
+        Some(ScalingReport {
+            by: report.by.to_string(),
+            total: report.total,
+            up_at: report.up_at,
+            down_at: report.down_at,
+            why: report.why,
+            last_step_ms: report.last_step.map(|at| now.since(at)),
+            last_why: report.last_why,
+        })
     }
 
     fn listeners(&self) -> Vec<ListenerReport> {

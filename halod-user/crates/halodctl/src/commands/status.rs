@@ -33,6 +33,9 @@ fn text(report: &StatusReport) -> String {
         let text = format!("{nodes}, lost too often; see `halodctl nodes`");
         lines.push(("Held back", text));
     }
+    if let Some(why) = &report.scaling {
+        lines.push(("Scaling", why.clone()));
+    }
     if let Some(error) = &report.store_error {
         lines.push(("Store failed", error.clone()));
     }
