@@ -41,6 +41,7 @@ pushserver     nginx with nchan
 example        the push servers of docs/examples
 agent_events   what agents tell on their event streams
 machine        a node's machine: push server and agent; kill it, cut its link
+peer           a node that speaks the protocol by itself
 daemon         halod: its configuration, process and control socket
 cluster        daemon, machines and kernel together
 subscribers    browsers: Server-Sent Events and WebSocket, reconnecting
