@@ -6,7 +6,7 @@
 use crate::ffi::netfilter::{Context, Family, Verdict};
 use crate::ffi::skb::Skb;
 use crate::namespace::Namespace;
-use crate::packet::{self, ChecksumDelta, Csum, Decision, Exit, Hook, Parsed, WINDOW};
+use crate::packet::{self, ChecksumDelta, Csum, Decision, Exit, Hook, Parsed};
 
 impl Namespace {
     /// Client to VIP: on to the route's node. Node to client: marked only, since a source that
@@ -44,20 +44,17 @@ impl Namespace {
         let Some(table) = self.table(context.read_side) else {
             return Verdict::Accept;
         };
-        let mut copy = [0; WINDOW];
         let len = skb.len();
-        let window = skb.window(0, &mut copy);
-        let parsed = match context.family {
+        let parsed = skb.with_window(0, |window| match context.family {
             Family::V4 => packet::parse_v4(window, len),
             Family::V6 => packet::parse_v6(window, len),
-        };
+        });
         let decision = match &parsed {
             Parsed::Error(error) => {
-                let window = skb.window(error.quote(), &mut copy);
-                let quoted = match context.family {
+                let quoted = skb.with_window(error.quote(), |window| match context.family {
                     Family::V4 => packet::parse_quote_v4(window, error.quoted),
                     Family::V6 => packet::parse_quote_v6(window, error.quoted),
-                };
+                });
                 packet::decide_error(&table.view(), &table.draining(), hook, error, &quoted)
             }
             parsed => packet::decide(&table.view(), &table.draining(), hook, parsed),

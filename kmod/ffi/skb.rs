@@ -52,21 +52,30 @@ impl Skb<'_> {
         unsafe { (*self.skb.as_ptr()).len as usize }
     }
 
-    /// [`WINDOW`] bytes from `start` on, or as many as there are. They are copied into `copy`
-    /// where the kernel keeps them in pieces.
+    /// Calls `read` with [`WINDOW`] bytes from `start` on, or as many as there are.
     #[inline(always)]
-    pub(crate) fn window<'b>(&'b self, start: usize, copy: &'b mut [u8; WINDOW]) -> &'b [u8] {
+    pub(crate) fn with_window<R>(&self, start: usize, read: impl FnOnce(&[u8]) -> R) -> R {
         let end = self.len().min(start.saturating_add(WINDOW));
         let Some(want) = end.checked_sub(start) else {
-            return &[];
+            return read(&[]);
         };
         // SAFETY: By the type invariants.
         let linear = unsafe { bindings::halod_skb_headlen(self.skb.as_ptr()) } as usize;
         if linear >= end {
             // SAFETY: `data` points to `linear >= start + want` initialised bytes (`skb_headlen`),
             // which stay in place while `self` is borrowed.
-            return unsafe { slice::from_raw_parts((*self.skb.as_ptr()).data.add(start), want) };
+            return read(unsafe {
+                slice::from_raw_parts((*self.skb.as_ptr()).data.add(start), want)
+            });
         }
+        self.with_copy(start, want, read)
+    }
+
+    /// The same where the kernel keeps the bytes in pieces.
+    #[inline(never)]
+    fn with_copy<R>(&self, start: usize, want: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+        let mut copy = [0; WINDOW];
+        let want = want.min(WINDOW);
         // SAFETY: `copy` holds `WINDOW >= want` bytes, and `skb_copy_bits` checks the packet's
         // own length.
         let error = unsafe {
@@ -77,8 +86,8 @@ impl Skb<'_> {
                 want as core::ffi::c_int,
             )
         };
-        copy.get(..if error == 0 { want } else { 0 })
-            .unwrap_or_default()
+        let copied = if error == 0 { want } else { 0 };
+        read(copy.get(..copied).unwrap_or_default())
     }
 
     /// The first `len` bytes for writing, no longer shared with clones; `None` where the packet

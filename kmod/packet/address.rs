@@ -20,7 +20,7 @@ impl Address {
     /// Multiplicative: only bits above those of the input's variation are
     /// mixed well, hence the shift. Colliding on purpose needs control over the
     /// table, so no key is needed.
-    #[inline]
+    #[inline(always)]
     pub fn hash(&self) -> usize {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let folded = match *self {

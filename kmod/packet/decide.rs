@@ -60,7 +60,7 @@ pub struct Draining<'a, C> {
 }
 
 /// Decides about a packet; about ICMP errors [`decide_error`](super::decide_error) does.
-#[inline]
+#[inline(always)]
 pub fn decide<C: Cell>(
     view: &View<'_>,
     draining: &Draining<'_, C>,
@@ -98,7 +98,7 @@ pub fn decide<C: Cell>(
 }
 
 /// From a client: to the route's node, or to the one that has the connection.
-#[inline]
+#[inline(always)]
 fn forward<C: Cell>(
     view: &View<'_>,
     draining: &Draining<'_, C>,
@@ -130,6 +130,7 @@ fn forward<C: Cell>(
 }
 
 /// The node (index + 1) of a TCP packet from a client to a draining route, whose own is `current`.
+#[inline(never)]
 fn while_draining<C: Cell>(
     draining: &Draining<'_, C>,
     drain: &Drain,
@@ -168,7 +169,7 @@ fn existing(node: Option<u16>, current: u16) -> (u16, Exit) {
 }
 
 /// From a node: as from the VIP, unless another node has the connection by now.
-#[inline]
+#[inline(always)]
 fn reverse<C: Cell>(
     view: &View<'_>,
     draining: &Draining<'_, C>,
@@ -180,7 +181,9 @@ fn reverse<C: Cell>(
         return Decision::Exit(Exit::Pass);
     };
     if let Some(drain) = view.drain_of(place.route) {
-        if is_stale(view, draining, drain, place, &vip, packet) {
+        // A copy, or every packet's would have to be in memory for this call.
+        let view = *view;
+        if is_stale(&view, draining, drain, place, &vip, packet) {
             return Decision::Exit(Exit::DropStale);
         }
     }
@@ -197,6 +200,7 @@ fn reverse<C: Cell>(
 
 /// Whether a packet from a node is about a connection that was opened again with another node: a
 /// SYN-ACK sent again by the former one would be taken for the other's.
+#[inline(never)]
 fn is_stale<C: Cell>(
     view: &View<'_>,
     draining: &Draining<'_, C>,

@@ -82,13 +82,13 @@ mod next_header {
 ///
 /// The total length field is not looked at: it is 0 in a BIG TCP packet, and
 /// the kernel has trimmed a packet to it before any hook runs.
-#[inline]
+#[inline(always)]
 pub fn parse_v4(window: &[u8], len: usize) -> Parsed {
     read_v4::<false>(window, len)
 }
 
 /// The same for IPv6. The payload length field is not looked at either.
-#[inline]
+#[inline(always)]
 pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
     read_v6::<false>(window, len)
 }
@@ -104,17 +104,23 @@ pub fn parse_quote_v6(window: &[u8], len: usize) -> Parsed {
     read_v6::<true>(window, len)
 }
 
-#[inline]
+#[inline(always)]
 fn read_v4<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
-    let Some(&header) = window.first_chunk::<20>() else {
+    let Some((&[first, _, _, _, _, _, f0, f1, _, number, _, _], rest)) =
+        window.split_first_chunk::<12>()
+    else {
         return Parsed::Other;
     };
-    let [first, _, _, _, _, _, f0, f1, _, number, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
+    let Some((&src, rest)) = rest.split_first_chunk::<4>() else {
+        return Parsed::Other;
+    };
+    let Some(&dst) = rest.first_chunk::<4>() else {
+        return Parsed::Other;
+    };
     if first >> 4 != 4 {
         return Parsed::Other;
     }
-    let src = Address::V4([s0, s1, s2, s3]);
-    let dst = Address::V4([d0, d1, d2, d3]);
+    let (src, dst) = (Address::V4(src), Address::V4(dst));
     let l4 = u16::from(first & 0xf) << 2;
     let fragment = u16::from_be_bytes([f0, f1]);
     let Some(protocol) = Protocol::from_number(number) else {
@@ -142,7 +148,7 @@ fn read_v4<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read_v6<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
     let Some((&[first, _, _, _, _, _, next, _], rest)) = window.split_first_chunk::<8>() else {
         return Parsed::Other;
@@ -260,7 +266,7 @@ fn beyond(len: usize, at: u16, size: u16) -> Exit {
 }
 
 /// The packet whose transport header is at `l4`, if it is all there.
-#[inline]
+#[inline(always)]
 fn transport<const QUOTE: bool>(
     window: &[u8],
     len: usize,

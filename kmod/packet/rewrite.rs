@@ -25,13 +25,13 @@ impl Side {
 }
 
 /// Bytes from the network header on that [`rewrite`] reads or writes.
-#[inline]
+#[inline(always)]
 pub fn need(packet: &Packet) -> usize {
     usize::from(packet.l4).saturating_add(checksum_end(packet.protocol))
 }
 
 /// Where the checksum field ends in a transport header.
-#[inline]
+#[inline(always)]
 fn checksum_end(protocol: Protocol) -> usize {
     match protocol {
         Protocol::Tcp => 18,
@@ -46,7 +46,7 @@ fn checksum_end(protocol: Protocol) -> usize {
 ///
 /// A UDP checksum of 0, which means that there is none, stays 0; one that is
 /// computed as 0 is written as 0xffff (RFC 768).
-#[inline]
+#[inline(always)]
 pub fn rewrite(
     bytes: &mut [u8],
     packet: &Packet,
@@ -70,7 +70,7 @@ pub(super) fn rewrite_quote(
     rewrite_part(bytes, packet, side, to, Csum::Full)
 }
 
-#[inline]
+#[inline(always)]
 fn rewrite_part(
     bytes: &mut [u8],
     packet: &Packet,
@@ -95,7 +95,7 @@ fn rewrite_part(
 }
 
 /// The address of an IPv4 header's side, its checksum, and all that follows its addresses.
-#[inline]
+#[inline(always)]
 pub(super) fn address_v4(
     bytes: &mut [u8],
     side: Side,
@@ -112,7 +112,7 @@ pub(super) fn address_v4(
 }
 
 /// The address of an IPv6 header's side, and all that follows its addresses.
-#[inline]
+#[inline(always)]
 pub(super) fn address_v6(bytes: &mut [u8], side: Side) -> Option<(&mut [u8; 16], &mut [u8])> {
     let (_, rest) = bytes.split_first_chunk_mut::<8>()?;
     let (source, rest) = rest.split_first_chunk_mut::<16>()?;
@@ -124,7 +124,7 @@ pub(super) fn address_v6(bytes: &mut [u8], side: Side) -> Option<(&mut [u8; 16],
     Some((address, rest))
 }
 
-#[inline]
+#[inline(always)]
 fn rewrite_v4(
     bytes: &mut [u8],
     packet: &Packet,
@@ -151,7 +151,7 @@ fn rewrite_v4(
     })
 }
 
-#[inline]
+#[inline(always)]
 fn rewrite_v6(
     bytes: &mut [u8],
     packet: &Packet,
@@ -193,7 +193,7 @@ struct Transport<'a> {
 }
 
 impl<'a> Transport<'a> {
-    #[inline]
+    #[inline(always)]
     fn of(bytes: &'a mut [u8], protocol: Protocol, side: Side) -> Option<Transport<'a>> {
         let (source, rest) = bytes.split_first_chunk_mut::<2>()?;
         let (destination, rest) = rest.split_first_chunk_mut::<2>()?;
@@ -215,7 +215,7 @@ impl<'a> Transport<'a> {
 
     /// Writes the new one of `ports` (old, new), and a checksum for it and for
     /// the `change` of the address.
-    #[inline]
+    #[inline(always)]
     fn update(&mut self, change: Change, ports: ([u8; 2], [u8; 2]), csum: Csum) -> Field {
         *self.port = ports.1;
         let Some(field) = self.checksum.as_deref_mut() else {

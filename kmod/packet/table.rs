@@ -239,20 +239,20 @@ impl<'a> View<'a> {
     };
 
     /// The route and listener that a packet from a client is for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn exposed(&self, packet: &Packet) -> Option<Place> {
         self.lookup(&packet.dst, Owner::Listener, packet.protocol, packet.dport)
     }
 
     /// The route and listener that a packet from a node is of. A function of the source address,
     /// protocol and source port alone.
-    #[inline]
+    #[inline(always)]
     pub(super) fn served(&self, packet: &Packet) -> Option<Place> {
         self.lookup(&packet.src, Owner::Node, packet.protocol, packet.sport)
     }
 
     /// Where a packet from a client goes while nothing drains.
-    #[inline]
+    #[inline(always)]
     pub fn forward(&self, packet: &Packet) -> Forward {
         match self.exposed(packet) {
             Some(place) => self.node_place(place, self.node_at(place)),
@@ -261,46 +261,46 @@ impl<'a> View<'a> {
     }
 
     /// The VIP and port that a packet from a node is really from.
-    #[inline]
+    #[inline(always)]
     pub fn reverse(&self, packet: &Packet) -> Option<(Address, u16)> {
         self.vip_of(self.served(packet)?)
     }
 
     /// The VIP and port of a route and listener.
-    #[inline]
+    #[inline(always)]
     pub(super) fn vip_of(&self, place: Place) -> Option<(Address, u16)> {
         let listener = self.listeners.get(usize::from(place.listener))?;
         Some((listener.address, listener.port.wrapping_add(place.route)))
     }
 
     /// How a route drains, if it does.
-    #[inline]
+    #[inline(always)]
     pub fn drain_of(&self, route: u16) -> Option<&'a Drain> {
         let index = *self.draining.get(usize::from(route))?;
         self.drains.get(usize::from(index).checked_sub(1)?)
     }
 
     /// The node (index + 1, 0 for none) of a route.
-    #[inline]
+    #[inline(always)]
     pub(super) fn node_at(&self, place: Place) -> u16 {
         let node = self.routes.get(usize::from(place.route));
         node.copied().unwrap_or(0)
     }
 
     /// Whether a listener has this address.
-    #[inline]
+    #[inline(always)]
     pub fn is_vip(&self, address: &Address) -> bool {
         self.find(address, Owner::Listener).is_some()
     }
 
     /// Whether a node has this address.
-    #[inline]
+    #[inline(always)]
     pub fn is_node(&self, address: &Address) -> bool {
         self.find(address, Owner::Node).is_some()
     }
 
     /// Whether a listener has this address and protocol, or any if None.
-    #[inline]
+    #[inline(always)]
     pub fn exposes(&self, address: &Address, protocol: Option<Protocol>) -> bool {
         let Some(bucket) = self.find(address, Owner::Listener) else {
             return false;
@@ -320,7 +320,7 @@ impl<'a> View<'a> {
     }
 
     /// The address and port of a route and listener on a node (index + 1, 0 for none).
-    #[inline]
+    #[inline(always)]
     pub(super) fn node_place(&self, place: Place, node: u16) -> Forward {
         let Some(node) = usize::from(node).checked_sub(1) else {
             return Forward::Drop(Exit::DropNoNode);
@@ -348,7 +348,7 @@ impl<'a> View<'a> {
     }
 
     /// Route (from 0) and listener of a port of an address.
-    #[inline]
+    #[inline(always)]
     fn lookup(
         &self,
         address: &Address,
@@ -372,7 +372,7 @@ impl<'a> View<'a> {
     }
 
     /// The bucket of an address, if `owner` has it.
-    #[inline]
+    #[inline(always)]
     fn find(&self, address: &Address, owner: Owner) -> Option<&'a Bucket> {
         let mask = self.buckets.len().wrapping_sub(1);
         let mut at = address.hash();
@@ -391,7 +391,7 @@ impl<'a> View<'a> {
     }
 
     /// The ranges of a bucket.
-    #[inline]
+    #[inline(always)]
     fn ranges_of(&self, bucket: &Bucket) -> &'a [Range] {
         let start = bucket.start as usize;
         let end = start.saturating_add(bucket.count as usize);
@@ -401,7 +401,7 @@ impl<'a> View<'a> {
 
 impl Range {
     /// The route (from 0) at a [`key`], if that is within the range.
-    #[inline]
+    #[inline(always)]
     pub(super) fn offset(&self, key: u32) -> Option<u16> {
         let offset = key.wrapping_sub(self.first);
         // What passes the comparison fits.
