@@ -7,6 +7,7 @@ use crate::ffi::netfilter::{Context, Family, Verdict};
 use crate::ffi::skb::Skb;
 use crate::namespace::Namespace;
 use crate::packet::{self, ChecksumDelta, Csum, Decision, Exit, Hook, Parsed};
+use crate::table::Table;
 
 impl Namespace {
     /// Client to VIP: on to the route's node. Node to client: marked only, since a source that
@@ -34,7 +35,7 @@ impl Namespace {
         self.apply(Hook::PostRouting, context, skb)
     }
 
-    /// Parses, decides and does it.
+    /// Lets pass what can be told at once not to be ours.
     #[inline(always)]
     fn apply(&self, hook: Hook, context: &Context<'_>, skb: &mut Skb<'_>) -> Verdict {
         // A client that is a node itself, and whose port is one of a node's, gets no second rewrite.
@@ -44,11 +45,46 @@ impl Namespace {
         let Some(table) = self.table(context.read_side) else {
             return Verdict::Accept;
         };
+        let filter = table.filter();
+        let concerns = match context.family {
+            Family::V4 => skb
+                .head()
+                .map(|header| packet::concerns_v4(filter, hook, header)),
+            Family::V6 => skb
+                .head()
+                .map(|header| packet::concerns_v6(filter, hook, header)),
+        };
+        if concerns == Some(false) {
+            return self.pass(hook);
+        }
+        match context.family {
+            Family::V4 => self.handle(table, hook, context, skb, packet::parse_v4),
+            Family::V6 => self.handle(table, hook, context, skb, packet::parse_v6),
+        }
+    }
+
+    /// A packet that is not ours passes two hooks, and is counted at the first.
+    #[inline(always)]
+    fn pass(&self, hook: Hook) -> Verdict {
+        if matches!(hook, Hook::PreRouting | Hook::LocalOut) {
+            self.count(Exit::Pass);
+        }
+        Verdict::Accept
+    }
+
+    /// Parses, decides and does it. A function of its own, so that what passes does not pay for
+    /// its stack, and one for each of `parse`.
+    #[inline(never)]
+    fn handle(
+        &self,
+        table: &Table,
+        hook: Hook,
+        context: &Context<'_>,
+        skb: &mut Skb<'_>,
+        parse: impl Fn(&[u8], usize) -> Parsed,
+    ) -> Verdict {
         let len = skb.len();
-        let parsed = skb.with_window(0, |window| match context.family {
-            Family::V4 => packet::parse_v4(window, len),
-            Family::V6 => packet::parse_v6(window, len),
-        });
+        let parsed = skb.with_window(0, |window| parse(window, len));
         let decision = match &parsed {
             Parsed::Error(error) => {
                 let quoted = skb.with_window(error.quote(), |window| match context.family {
@@ -60,10 +96,7 @@ impl Namespace {
             parsed => packet::decide(&table.view(), &table.draining(), hook, parsed),
         };
         match decision {
-            // A packet that is not ours passes two hooks, and is counted at the first.
-            Decision::Exit(Exit::Pass) if matches!(hook, Hook::LocalIn | Hook::PostRouting) => {
-                Verdict::Accept
-            }
+            Decision::Exit(Exit::Pass) => self.pass(hook),
             Decision::Exit(exit) => self.leave(exit),
             Decision::Untrack => {
                 skb.set_untracked();

@@ -61,6 +61,7 @@ pub(crate) struct Table {
     /// As it was asked for.
     pub(crate) request: Request,
     buckets: KVVec<Bucket>,
+    filter: KVVec<u64>,
     ranges: KVVec<Range>,
     listeners: KVVec<Listener>,
     nodes: KVVec<Addresses>,
@@ -92,6 +93,7 @@ impl Table {
         let mut table = Self {
             generation: 0,
             buckets: KVVec::from_elem(Bucket::default(), sizes.buckets, FLAGS)?,
+            filter: KVVec::from_elem(0, sizes.filter, FLAGS)?,
             ranges: KVVec::from_elem(Range::default(), sizes.ranges, FLAGS)?,
             listeners: KVVec::from_elem(Listener::default(), sizes.listeners, FLAGS)?,
             nodes: KVVec::from_elem(Addresses::default(), sizes.nodes, FLAGS)?,
@@ -107,6 +109,7 @@ impl Table {
             previous,
             &mut Storage {
                 buckets: &mut table.buckets,
+                filter: &mut table.filter,
                 ranges: &mut table.ranges,
                 listeners: &mut table.listeners,
                 nodes: &mut table.nodes,
@@ -126,6 +129,12 @@ impl Table {
             });
         }
         Ok(table)
+    }
+
+    /// What tells most packets that are not ours; see `packet::concerns_v4`.
+    #[inline(always)]
+    pub(crate) fn filter(&self) -> &[u64] {
+        &self.filter
     }
 
     /// The table as packets see it.

@@ -52,6 +52,18 @@ impl Skb<'_> {
         unsafe { (*self.skb.as_ptr()).len as usize }
     }
 
+    /// The first `N` bytes, where the kernel keeps them in one piece.
+    #[inline(always)]
+    pub(crate) fn head<const N: usize>(&self) -> Option<&[u8; N]> {
+        let skb = self.skb.as_ptr();
+        // SAFETY: By the type invariants; the difference is `skb_headlen`, and `data` points to so
+        // many initialised bytes, which stay in place while `self` is borrowed.
+        unsafe {
+            let linear = (*skb).len.wrapping_sub((*skb).data_len) as usize;
+            (linear >= N).then(|| &*(*skb).data.cast::<[u8; N]>())
+        }
+    }
+
     /// Calls `read` with [`WINDOW`] bytes from `start` on, or as many as there are.
     #[inline(always)]
     pub(crate) fn with_window<R>(&self, start: usize, read: impl FnOnce(&[u8]) -> R) -> R {

@@ -4,6 +4,7 @@
 use super::address::{Address, Protocol};
 use super::check;
 use super::drain::{self, Drain};
+use super::filter;
 use super::refusal::Refusal;
 use super::sort::sort;
 use super::table::{
@@ -30,6 +31,7 @@ pub fn sizes(input: &Input<'_>) -> Result<Sizes, Refusal> {
             .saturating_mul(2)
             .checked_next_power_of_two()
             .unwrap_or(0),
+        filter: filter::words(addresses),
         ranges,
         listeners,
         nodes,
@@ -82,6 +84,7 @@ pub fn build(
     )?;
     fill_bases(input, storage.bases)?;
     place_addresses(input, storage.buckets)?;
+    filter::fill(storage.buckets, storage.filter);
     fill_ranges(input, storage);
     for bucket in storage.buckets.iter_mut() {
         sort_ranges(bucket, storage.ranges)

@@ -83,6 +83,7 @@ pub struct Input<'a> {
 #[allow(missing_docs)]
 pub struct Sizes {
     pub buckets: usize,
+    pub filter: usize,
     pub ranges: usize,
     pub listeners: usize,
     pub nodes: usize,
@@ -151,6 +152,8 @@ pub struct Id {
 pub struct Storage<'a> {
     /// The hash of addresses.
     pub buckets: &'a mut [Bucket],
+    /// What tells most other addresses from those in the hash.
+    pub filter: &'a mut [u64],
     /// Port ranges, those of one address side by side.
     pub ranges: &'a mut [Range],
     /// The listeners.
@@ -174,6 +177,7 @@ impl Storage<'_> {
     pub fn sizes(&self) -> Sizes {
         Sizes {
             buckets: self.buckets.len(),
+            filter: self.filter.len(),
             ranges: self.ranges.len(),
             listeners: self.listeners.len(),
             nodes: self.nodes.len(),

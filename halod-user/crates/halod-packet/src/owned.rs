@@ -9,6 +9,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Table {
     buckets: Vec<Bucket>,
+    filter: Vec<u64>,
     ranges: Vec<Range>,
     listeners: Vec<Listener>,
     nodes: Vec<Addresses>,
@@ -35,6 +36,7 @@ impl Table {
         let sizes: Sizes = sizes(input)?;
         let mut table = Table {
             buckets: vec![Bucket::default(); sizes.buckets],
+            filter: vec![0; sizes.filter],
             ranges: vec![Range::default(); sizes.ranges],
             listeners: vec![Listener::default(); sizes.listeners],
             nodes: vec![Addresses::default(); sizes.nodes],
@@ -45,6 +47,7 @@ impl Table {
         };
         let mut storage = Storage {
             buckets: &mut table.buckets,
+            filter: &mut table.filter,
             ranges: &mut table.ranges,
             listeners: &mut table.listeners,
             nodes: &mut table.nodes,
@@ -56,6 +59,11 @@ impl Table {
         };
         build(input, previous, &mut storage)?;
         Ok(table)
+    }
+
+    /// What [`concerns_v4`](crate::concerns_v4) looks at.
+    pub fn filter(&self) -> &[u64] {
+        &self.filter
     }
 
     /// The table as packets see it.

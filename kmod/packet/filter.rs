@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The first question about a packet: can it be HaloD's at all?
+//!
+//! A set of bits answers it for nearly all traffic that is not, by the packet's
+//! addresses and a dozen instructions; all else takes the long way, which gives
+//! the same answer. It has two bits for each value of [`Address::hash`]: whether
+//! a listener has such an address, and whether a node has.
+
+use super::address::{Address, Protocol};
+use super::decide::Hook;
+use super::icmp;
+use super::table::{Bucket, Owner};
+
+const WORD: usize = u64::BITS as usize;
+/// 128 bytes; of the addresses of a small cluster one in a hundred others has the same bits.
+const SLOTS_MIN: usize = 512;
+/// All that a hash can tell apart.
+const SLOTS_MAX: usize = 1 << 16;
+
+/// Words of the filter for so many addresses: in at most one in eight places is one.
+pub(super) fn words(addresses: usize) -> usize {
+    let slots = addresses
+        .saturating_mul(8)
+        .checked_next_power_of_two()
+        .unwrap_or(SLOTS_MAX);
+    slots.clamp(SLOTS_MIN, SLOTS_MAX) / (WORD / 2)
+}
+
+/// Sets the bits of the addresses in `buckets`.
+pub(super) fn fill(buckets: &[Bucket], filter: &mut [u64]) {
+    filter.fill(0);
+    for bucket in buckets {
+        let bits = match bucket.owner {
+            Owner::Nobody => continue,
+            Owner::Listener => VIP,
+            Owner::Node => NODE,
+        };
+        let (at, shift) = place(filter.len(), &bucket.address);
+        if let Some(word) = filter.get_mut(at) {
+            *word |= bits << shift;
+        }
+    }
+}
+
+/// The bits of one place.
+const VIP: u64 = 1;
+const NODE: u64 = 2;
+
+/// The word of an address, and the place in it.
+#[inline(always)]
+fn place(words: usize, address: &Address) -> (usize, u32) {
+    let hash = address.hash();
+    let shift = (hash % (WORD / 2)) as u32;
+    (
+        (hash / (WORD / 2)) & words.wrapping_sub(1),
+        shift.wrapping_mul(2),
+    )
+}
+
+/// Who may have an address.
+#[inline(always)]
+fn owners(filter: &[u64], address: &Address) -> u64 {
+    let (at, shift) = place(filter.len(), address);
+    filter.get(at).map_or(0, |word| word >> shift)
+}
+
+/// Whether the packet with this IPv4 header may be the table's business. Where not,
+/// [`decide`](super::decide) would say [`Exit::Pass`](super::Exit::Pass).
+#[inline(always)]
+pub fn concerns_v4(filter: &[u64], hook: Hook, header: &[u8; 20]) -> bool {
+    let [_, _, _, _, _, _, _, _, _, number, _, _, addresses @ ..] = header;
+    match (Protocol::from_number(*number), addresses) {
+        (Some(_), &[s0, s1, s2, s3, d0, d1, d2, d3]) => {
+            let (src, dst) = ([s0, s1, s2, s3], [d0, d1, d2, d3]);
+            concerns(filter, hook, &Address::V4(src), &Address::V4(dst))
+        }
+        // By what an error quotes.
+        (None, _) => *number == icmp::V4,
+    }
+}
+
+/// The same for IPv6.
+#[inline(always)]
+pub fn concerns_v6(filter: &[u64], hook: Hook, header: &[u8; 40]) -> bool {
+    let [_, _, _, _, _, _, next, _, addresses @ ..] = header;
+    let (src, dst) = addresses.split_at(16);
+    match (
+        Protocol::from_number(*next),
+        src.first_chunk(),
+        dst.first_chunk(),
+    ) {
+        (Some(_), Some(src), Some(dst)) => {
+            concerns(filter, hook, &Address::V6(*src), &Address::V6(*dst))
+        }
+        // An error, or extension headers with TCP or UDP behind them.
+        _ => true,
+    }
+}
+
+#[inline(always)]
+fn concerns(filter: &[u64], hook: Hook, src: &Address, dst: &Address) -> bool {
+    let node = owners(filter, src) & NODE != 0;
+    match hook {
+        Hook::PreRouting | Hook::LocalOut => node || owners(filter, dst) & VIP != 0,
+        Hook::LocalIn | Hook::PostRouting => node,
+    }
+}
