@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use halod_proto::FromHalod;
 use halod_routes::RouteId;
 
-use crate::{ConnId, NodeId, Notice};
+use crate::{ConnId, NodeId, Notice, ProbeId};
 
 /// Something for the caller to do. Actions are carried out in their order, each finished before
 /// the next.
@@ -33,6 +33,8 @@ pub enum Action {
     /// Find out whether the application of an absent node still answers: connect to it over TCP,
     /// and report as [`crate::Event::Probe`]. Not to be awaited.
     Probe {
+        /// Its number, for the answer.
+        probe: ProbeId,
         /// The node.
         node: NodeId,
         /// The node's port of one of its routes.

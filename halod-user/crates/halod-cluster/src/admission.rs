@@ -185,7 +185,7 @@ impl Cluster {
             turn,
             deadline: None,
             excused: false,
-            probes: 0,
+            probe: None,
             heartbeat: None,
             told: RouteSet::new(),
             keeps: RouteSet::new(),

@@ -24,6 +24,8 @@ pub struct Cluster {
     pub(crate) drains: Drains,
     pub(crate) timers: Timers,
     pub(crate) scaler: Scaler,
+    /// Number of the last probe.
+    pub(crate) probes: u64,
 }
 
 impl Cluster {
@@ -52,6 +54,7 @@ impl Cluster {
             drains: Drains::default(),
             timers: Timers::default(),
             scaler: Scaler::default(),
+            probes: 0,
         })
     }
 
@@ -81,7 +84,7 @@ impl Cluster {
             Event::Hello { conn, hello, token } => self.hello(conn, hello, token, &mut outcome),
             Event::Message { conn, message } => self.message(conn, message, &mut outcome),
             Event::Closed { conn } => self.closed(conn, &mut outcome),
-            Event::Probe { node, reachable } => self.probed(node, reachable, &mut outcome),
+            Event::Probe { probe, reachable } => self.probed(probe, reachable, &mut outcome),
             Event::Tick => self.tick(&mut outcome),
             Event::Operator { request, command } => {
                 self.operator(request, &command, &mut outcome);

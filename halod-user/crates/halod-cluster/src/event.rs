@@ -1,6 +1,6 @@
 use halod_proto::{Hello, NodeName, ToHalod};
 
-use crate::{ConnId, NodeId};
+use crate::{ConnId, ProbeId};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,8 @@ pub enum Event {
     },
     /// The answer to [`crate::Action::Probe`].
     Probe {
-        /// The node that was probed.
-        node: NodeId,
+        /// The probe's number.
+        probe: ProbeId,
         /// Whether its application took the connection.
         reachable: bool,
     },

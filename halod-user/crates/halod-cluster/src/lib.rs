@@ -59,7 +59,7 @@ pub use endpoints::node_port;
 pub use event::{Command, Event};
 pub use halod_proto::{Hello, ListenerInfo, NodeName, NodeState, Protocol};
 pub use halod_routes::{RouteId, RouteSet, SlotId, SlotTable};
-pub use ids::{ConnId, NodeId, Time};
+pub use ids::{ConnId, NodeId, ProbeId, Time};
 pub use node::Node;
 pub use notice::{DrainEnd, LossCause, MovedBetween, Notice};
 pub use saved::{RestoreError, Saved, SavedDrain, SavedFormer, SavedNode};

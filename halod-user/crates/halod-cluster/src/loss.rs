@@ -2,7 +2,7 @@ use halod_proto::NodeState;
 use halod_routes::SlotId;
 
 use crate::outcome::Outcome;
-use crate::{Cluster, ConnId, LossCause, NodeId, Notice};
+use crate::{Cluster, ConnId, LossCause, NodeId, Notice, ProbeId};
 
 /// Between two probes of an absent node.
 const PROBE_PAUSE_MS: u32 = 50;
@@ -38,13 +38,16 @@ impl Cluster {
     }
 
     /// The answer to a probe.
-    pub(crate) fn probed(&mut self, id: NodeId, reachable: bool, outcome: &mut Outcome) {
-        let Some(node) = self.members.get_mut(id).filter(|node| node.probes > 0) else {
+    pub(crate) fn probed(&mut self, probe: ProbeId, reachable: bool, outcome: &mut Outcome) {
+        let asked = self.members.iter().find(|node| node.probe == Some(probe));
+        let Some(id) = asked.map(|node| node.id) else {
             return;
         };
-        node.probes -= 1;
-        // With several on their way, this may be about an absence that is over: the last counts.
-        if node.probes > 0 || node.connected() || node.state != NodeState::Active {
+        let Some(node) = self.members.get_mut(id) else {
+            return;
+        };
+        node.probe = None;
+        if node.connected() || node.state != NodeState::Active {
             return;
         }
         if reachable {

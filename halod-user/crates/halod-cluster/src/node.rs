@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use halod_proto::{Load, NodeName, NodeState};
 use halod_routes::{RouteSet, SlotId};
 
-use crate::{ConnId, NodeId, Time};
+use crate::{ConnId, NodeId, ProbeId, Time};
 
 /// A node that the cluster knows.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,8 +48,9 @@ pub struct Node {
     pub(crate) deadline: Option<Time>,
     /// Had its deadline put off once because of a late tick.
     pub(crate) excused: bool,
-    /// Probes without an answer yet.
-    pub(crate) probes: u32,
+    /// The last probe, as long as it has no answer: what others say by now is about an absence that
+    /// is over.
+    pub(crate) probe: Option<ProbeId>,
     /// `seq` of the connection's last heartbeat.
     pub(crate) heartbeat: Option<u64>,
     /// The routes that it thinks it holds: as it was told last.

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use halod_proto::Protocol;
 
-use crate::{Action, Cluster, NodeId, endpoints};
+use crate::{Action, Cluster, NodeId, ProbeId, endpoints};
 
 impl Cluster {
     /// The probe of an active node's application: its port of its first route of a TCP listener.
@@ -21,10 +21,11 @@ impl Cluster {
             Some(SocketAddr::new(*address, u16::try_from(port).ok()?))
         })?;
         let timeout = self.config.silence_ms().min(self.config.rejoin_ms.into());
-        if let Some(node) = self.members.get_mut(id) {
-            node.probes += 1;
-        }
+        self.probes += 1;
+        let probe = ProbeId(self.probes);
+        self.members.get_mut(id)?.probe = Some(probe);
         Some(Action::Probe {
+            probe,
             node: id,
             address,
             delay_ms,

@@ -71,6 +71,7 @@ impl Saved {
             drains,
             timers: Timers::default(),
             scaler: Scaler::default(),
+            probes: 0,
         })
     }
 
@@ -213,7 +214,7 @@ impl SavedNode {
             turn,
             deadline: None,
             excused: false,
-            probes: 0,
+            probe: None,
             heartbeat: None,
             told: RouteSet::new(),
             keeps: RouteSet::new(),

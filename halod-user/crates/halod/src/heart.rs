@@ -182,11 +182,11 @@ impl<K: Kernel> Heart<K> {
                 self.handle(Event::Closed { conn }, at, at).await;
             }
             Input::Probed {
-                node,
+                probe,
                 reachable,
                 at,
             } => {
-                self.handle(Event::Probe { node, reachable }, at, at).await;
+                self.handle(Event::Probe { probe, reachable }, at, at).await;
             }
             Input::Control { request, reply, at } => self.control(request, reply, at).await,
         }
@@ -239,13 +239,14 @@ impl<K: Kernel> Heart<K> {
                 Action::Send { conn, message } => self.send(conn, message),
                 Action::Close { conn, reason } => self.close(conn, reason),
                 Action::Probe {
-                    node,
+                    probe,
                     address,
                     delay_ms,
                     timeout_ms,
+                    ..
                 } => {
                     let probe = probe::Probe {
-                        node,
+                        id: probe,
                         address,
                         delay_ms,
                         timeout_ms,

@@ -83,12 +83,12 @@ fn answers_to_probes_of_an_absence_that_is_over_are_ignored() {
     sim.close("n1");
     assert_eq!(sim.probes.len(), 2);
     assert_eq!(sim.answer_probe(false), [], "about the first absence");
-    let node = sim.probes[0];
+    let probe = sim.probes[0];
     sim.join("n1");
     assert_eq!(sim.answer_probe(false), [], "it is back");
     assert_eq!(
         sim.handle(Event::Probe {
-            node,
+            probe,
             reachable: false
         }),
         [],

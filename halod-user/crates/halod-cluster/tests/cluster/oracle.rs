@@ -291,11 +291,12 @@ fn lost_by(sim: &Sim, before: &View, event: &Event, actions: &[Action]) -> BTree
             .of_conn(*conn)
             .filter(|node| no_rejoin || node.leaving)
             .map(|node| node.id),
-        Event::Probe { node, reachable } => before.get(*node).and_then(|node| {
-            let last = sim.probes.iter().filter(|id| **id == node.id).count() == 0;
-            let away = node.state == NodeState::Active && !node.connected();
-            (!reachable && last && sim.asked && away).then_some(node.id)
-        }),
+        Event::Probe { reachable, .. } => {
+            sim.asked.and_then(|id| before.get(id)).and_then(|node| {
+                let away = node.state == NodeState::Active && !node.connected();
+                (!reachable && away).then_some(node.id)
+            })
+        }
         Event::Operator { command, .. } => {
             let ok = actions
                 .iter()

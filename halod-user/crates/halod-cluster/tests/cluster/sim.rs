@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use halod_cluster::{
     Action, Cluster, Command, Config, ConnId, Event, Failover, Hello, ListenerInfo, NodeId,
-    NodeName, Notice, Protocol, RouteSet, Saved, Time,
+    NodeName, Notice, ProbeId, Protocol, RouteSet, Saved, Time,
 };
 use halod_proto::{Load, ToHalod, VERSION};
 
@@ -74,9 +74,11 @@ pub struct Sim {
     /// Connections that were closed, by either side.
     pub dead: Vec<ConnId>,
     /// Probes not answered yet.
-    pub probes: Vec<NodeId>,
-    /// Whether the event under way answers a probe that was asked for.
-    pub asked: bool,
+    pub probes: Vec<ProbeId>,
+    /// The last probe of each node.
+    last_probes: BTreeMap<NodeId, ProbeId>,
+    /// The node whose last probe the event under way answers.
+    pub asked: Option<NodeId>,
     pub due: BTreeMap<NodeId, Due>,
     /// The table as the kernel has it: made of commits alone.
     pub table: Vec<Option<NodeId>>,
@@ -103,7 +105,8 @@ impl Sim {
             agents: BTreeMap::new(),
             dead: Vec::new(),
             probes: Vec::new(),
-            asked: false,
+            last_probes: BTreeMap::new(),
+            asked: None,
             due: BTreeMap::new(),
             generation: 0,
             ledger: Ledger::default(),
@@ -119,12 +122,13 @@ impl Sim {
     /// One event, carried out and checked.
     pub fn handle(&mut self, event: Event) -> Vec<Action> {
         let before = View::of(self);
-        self.asked = false;
-        if let Event::Probe { node, .. } = event
-            && let Some(index) = self.probes.iter().position(|id| *id == node)
+        self.asked = None;
+        if let Event::Probe { probe, .. } = event
+            && let Some(index) = self.probes.iter().position(|id| *id == probe)
         {
             self.probes.remove(index);
-            self.asked = true;
+            let mut last = self.last_probes.iter();
+            self.asked = last.find(|(_, id)| **id == probe).map(|(node, _)| *node);
         }
         let said_by = ledger::said_by(self, &event);
         self.agents
@@ -138,7 +142,7 @@ impl Sim {
         oracle::check(self, &before, &event, &actions);
         let cluster = &self.cluster;
         let known = |id| cluster.node(id).is_some_and(|node| before.knows(node));
-        self.probes.retain(|id| known(*id));
+        self.last_probes.retain(|id, _| known(*id));
         actions
     }
 
@@ -165,7 +169,10 @@ impl Sim {
                 assert!(!reason.is_empty());
                 self.hang_up(*conn);
             }
-            Action::Probe { node, .. } => self.probes.push(*node),
+            Action::Probe { probe, node, .. } => {
+                self.probes.push(*probe);
+                self.last_probes.insert(*node, *probe);
+            }
             Action::Notice(notice) => assert!(!notice.to_string().is_empty()),
             Action::Save | Action::Reply { .. } => {}
         }
@@ -293,8 +300,8 @@ impl Sim {
     }
 
     pub fn answer_probe(&mut self, reachable: bool) -> Vec<Action> {
-        let node = self.probes[0];
-        self.handle(Event::Probe { node, reachable })
+        let probe = self.probes[0];
+        self.handle(Event::Probe { probe, reachable })
     }
 
     /// Time passes, ticks come in time, and the nodes that are not muted beat.
@@ -360,6 +367,7 @@ impl Sim {
         // A node that left is not known to.
         self.flaps.clear();
         self.probes.clear();
+        self.last_probes.clear();
         let at = self.now + grace_ms;
         for due in self.due.values_mut() {
             *due = Due { at, excused: false };

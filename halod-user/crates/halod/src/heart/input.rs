@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use halod_cluster::{ConnId, Hello, NodeId};
+use halod_cluster::{ConnId, Hello, ProbeId};
 use halod_control::{Answer, Request};
 use halod_proto::ToHalod;
 use serde::Serialize;
@@ -50,8 +50,8 @@ pub enum Input {
     },
     /// A probe has ended.
     Probed {
-        /// The node.
-        node: NodeId,
+        /// The probe.
+        probe: ProbeId,
         /// Whether its application took the connection.
         reachable: bool,
         /// When.

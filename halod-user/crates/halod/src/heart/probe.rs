@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use halod_cluster::NodeId;
+use halod_cluster::ProbeId;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -13,7 +13,7 @@ use super::Input;
 
 /// What to find out, as `halod_cluster::Action::Probe` has it.
 pub(super) struct Probe {
-    pub(super) node: NodeId,
+    pub(super) id: ProbeId,
     pub(super) address: SocketAddr,
     pub(super) delay_ms: u32,
     pub(super) timeout_ms: u32,
@@ -21,7 +21,7 @@ pub(super) struct Probe {
 
 /// Connects in the background, and reports to the heart.
 pub(super) fn start(inputs: mpsc::WeakSender<Input>, probe: Probe) {
-    let Probe { node, address, .. } = probe;
+    let Probe { id, address, .. } = probe;
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(probe.delay_ms.into())).await;
         let limit = Duration::from_millis(probe.timeout_ms.into());
@@ -38,7 +38,7 @@ pub(super) fn start(inputs: mpsc::WeakSender<Input>, probe: Probe) {
             // The heart may have ended.
             let _ = inputs
                 .send(Input::Probed {
-                    node,
+                    probe: id,
                     reachable,
                     at,
                 })
