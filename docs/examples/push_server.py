@@ -31,9 +31,10 @@ class Store:
 
     def __init__(self, path):
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-        self._db.executescript("""PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+        self._db.executescript("""BEGIN IMMEDIATE;
             CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT, text TEXT);
-            CREATE INDEX IF NOT EXISTS by_user ON messages (user, id)""")
+            CREATE INDEX IF NOT EXISTS by_user ON messages (user, id);
+            COMMIT""")
 
     def append(self, user, text):
         """Keeps a message; its id is larger than that of every one before."""
@@ -142,7 +143,8 @@ class Server:
     async def name(self, request, answer):
         """Says who answers; and that a connection of a moved route is not to be kept."""
         answer.headers["X-Node"] = self.options.name
-        if request.transport and self.moved(request.transport.get_extra_info("sockname")[1]):
+        kept = not isinstance(answer, web.WebSocketResponse)  # which is never followed by another request
+        if kept and request.transport and self.moved(request.transport.get_extra_info("sockname")[1]):
             answer.headers["Connection"] = "close"
             answer.force_close()
 
