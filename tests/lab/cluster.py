@@ -66,22 +66,30 @@ class Cluster:
 
     def start(self, nodes: int) -> "Cluster":
         """Starts the daemon and n1 .. n<nodes>, one after another, so that slots are filled in their order."""
+        numbers = range(1, nodes + 1)
+        for number in numbers:
+            self.machine(number).start_server()
         self.daemon.start()
-        for number in range(1, nodes + 1):
-            self.join(number)
+        for number in numbers:
+            self.machine(number).start_agent()
+            self.until_known(number)
         return self
 
     def join(self, number: int) -> Machine:
         """Starts a machine and waits until the daemon has given its node something to do."""
         machine = self.machine(number).start()
-        self.until_state(machine.name, "active", "reserve")
+        self.until_known(number)
         return machine
+
+    def until_known(self, number: int) -> None:
+        """Waits until the daemon has given n<number> something to do."""
+        self.until_state(f"n{number}", "active", "reserve")
 
     def states(self) -> dict[str, str]:
         """Every node's state, as the daemon sees it."""
         return {node["name"]: node["state"] for node in self.control.ask("nodes")}
 
-    def until_state(self, name: str, *states: str, seconds: float = 20.0) -> None:
+    def until_state(self, name: str, *states: str, seconds: float = 60.0) -> None:
         """Waits until the daemon has a node in one of these states."""
         until(f"{name} to be {' or '.join(states)}", lambda: self.states().get(name) in states, seconds)
 
@@ -89,7 +97,7 @@ class Cluster:
         """The name of each route's node in the kernel's table."""
         return self.kernel.table().holders()
 
-    def until_holders(self, *slots: str, seconds: float = 20.0) -> None:
+    def until_holders(self, *slots: str, seconds: float = 60.0) -> None:
         """Waits until the kernel's table is that of 24 routes on these nodes in slots 1, 2, ..."""
         expected = holders_24(*slots)
         until(f"the kernel's table to be {slots}", lambda: self.holders() == expected, seconds)

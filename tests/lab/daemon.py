@@ -184,7 +184,7 @@ class Watch:
             for line in lines:
                 self.events.append((time.monotonic(), json.loads(line)["event"]))
 
-    def first(self, kind: str, after: float = 0.0, seconds: float = 20.0) -> dict[str, Any]:
+    def first(self, kind: str, after: float = 0.0, seconds: float = 60.0) -> dict[str, Any]:
         """The first event of a kind that came after a moment."""
 
         def found() -> dict[str, Any] | None:

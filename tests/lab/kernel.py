@@ -197,7 +197,7 @@ class Commits:
                 message = self._family.async_msg_queue.get_nowait()
                 self.seen.append((moment, message["msg"]["generation"]))
 
-    def after(self, moment: float, seconds: float = 20.0) -> tuple[float, int]:
+    def after(self, moment: float, seconds: float = 60.0) -> tuple[float, int]:
         """The first commit heard of after a moment: when, and its generation."""
 
         def first() -> tuple[float, int] | None:

@@ -47,13 +47,14 @@ class Machine:
         return self.start_server().start_agent()
 
     def start_server(self) -> "Machine":
-        """Starts the push server, and waits until it listens."""
+        """Starts the push server."""
         self.server = self._push(self.namespace, self.name, self.host, self._directory, self._routes)
-        until(f"the push server of {self.name} to listen", self._listening)
         return self
 
     def start_agent(self, *more: object) -> "Machine":
-        """Starts halod-node, with more arguments where given."""
+        """Starts halod-node when the push server listens, with more arguments where given."""
+        if self.server is not None:
+            until(f"the push server of {self.name} to listen", self._listening)
         argv = [
             paths.HALOD_NODE,
             "--halod", f"{addresses.NODES_GATEWAY4}:{addresses.NODE_PROTOCOL_PORT}",
@@ -99,7 +100,8 @@ class Machine:
     def _listening(self) -> bool:
         import socket
 
-        if self.server is not None and not self.server.running:
+        assert self.server is not None
+        if not self.server.running:
             raise AssertionError(f"{self.server.name} ended with {self.server.exit}: {self.server.text()[-500:]}")
         with self.namespace.entered():
             sock = socket.socket(FAMILIES[6], socket.SOCK_STREAM)

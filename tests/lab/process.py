@@ -64,7 +64,7 @@ class Process:
         self._child.send_signal(number)
         return moment
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         """Waits for its end and returns the exit code."""
         return self._child.wait(seconds)
 
@@ -87,13 +87,13 @@ class Process:
                 time.sleep(0.001)
         return moment
 
-    def stop(self, seconds: float = 20.0) -> int:
+    def stop(self, seconds: float = 60.0) -> int:
         """SIGTERM, and waits for the end."""
         if self.running:
             self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
-    def until_says(self, text: str, seconds: float = 20.0) -> None:
+    def until_says(self, text: str, seconds: float = 60.0) -> None:
         """Waits until its log holds `text`; fails at once where it ends without."""
 
         def said() -> bool:

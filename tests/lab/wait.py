@@ -11,7 +11,7 @@ class TooLate(AssertionError):
     """The condition did not come true in time."""
 
 
-def until(what: str, condition: Callable[[], T], seconds: float = 20.0, every: float = 0.02) -> T:
+def until(what: str, condition: Callable[[], T], seconds: float = 60.0, every: float = 0.02) -> T:
     """Calls `condition` until it returns something true, and returns that.
 
     `what` completes the sentence "waited N s for ...". What `condition` raises
