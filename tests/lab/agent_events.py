@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class AgentEvents:
         """The events of these kinds after a moment."""
         return [event for at, event in list(self.seen) if at > after and event["event"] in kinds]
 
-    def first(self, kind: str, after: float = 0.0, seconds: float = 20.0) -> tuple[float, Event]:
+    def first(self, kind: str, after: float = 0.0, seconds: float = 60.0) -> tuple[float, Event]:
         """The first event of a kind after a moment, and when it came."""
 
         def found() -> tuple[float, Event] | None:
@@ -37,19 +38,21 @@ class AgentEvents:
         return until(f"the event {kind} of {self._path.name}", found, seconds)
 
     def named(self, *kinds: str, after: float = 0.0) -> list[tuple[float, str, str]]:
-        """The connections (when, peer, local) that events of these kinds name."""
+        """The browsers' connections (when, peer, local) that events of these kinds name."""
         return [
             (at, connection["peer"], connection["local"])
             for at, event in list(self.seen)
             if at > after and event["event"] in kinds
             for connection in event["connections"]
+            if connection["listener"] == "browsers"
         ]
 
     def close(self) -> None:
         """Stops."""
         self._stop = True
-        if self._sock is not None:
-            self._sock.shutdown(socket.SHUT_RDWR)
+        if (sock := self._sock) is not None:
+            with suppress(OSError):  # it may just have ended by itself
+                sock.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def _follow(self) -> None:

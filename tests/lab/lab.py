@@ -64,11 +64,11 @@ class Lab:
             routes, lab_listeners("tcp", "udp") if listeners is None else listeners, nodes or lab_nodes(4)
         )
 
-    def browsers(self, users: list[User]) -> Browsers:
+    def browsers(self, users: list[User], kind: type[Browsers] = Browsers, seconds: float = 60) -> Browsers:
         """The users' browsers, in the clients' namespace, all of them connected."""
-        browsers = Browsers(users)
+        browsers = kind(users)
         self.net.clients.resident.run(browsers.start())
-        until("every subscriber to be connected", lambda: all(user.connected for user in users), 60)
+        until("every subscriber to be connected", lambda: all(user.connected for user in users), seconds)
         return browsers
 
     def deliver(self, users: list[User], text: str) -> list[Published]:

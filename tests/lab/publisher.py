@@ -69,13 +69,14 @@ class Rounds:
         return [
             f"user {user.number} got {text!r} {user.got(text)} times"
             for user in self._users
-            for text in self.sent[user.number]
+            for text in self.sent.get(user.number, [])
             if user.got(text) != 1
         ]
 
     def complete(self, user: User) -> bool:
-        """Whether the user has got all its messages, each once, in order, and nothing else."""
-        return [text for _, text in user.messages] == self.sent[user.number]
+        """Whether the user has got all of these messages, each once, and in order."""
+        got = [text for _, text in user.messages if text.startswith(f"{self._text} ")]
+        return got == self.sent.get(user.number, [])
 
 
 def message(text: str, user: User) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from .subscribers import RECONNECT, Browsers, User
+from .subscribers import KEEPALIVE, RECONNECT, Browsers, User
 
 Connected = Callable[[socket.socket, str], None]
 
@@ -16,12 +16,12 @@ Connected = Callable[[socket.socket, str], None]
 class Streams(Browsers):
     """Users of push_server.py; `_last` is what each resumes after."""
 
-    def __init__(self, users: list[User], keepalive: int):
+    def __init__(self, users: list[User], keepalive: int = KEEPALIVE):
         super().__init__(users, keepalive)
         self._last: dict[int, str] = {}
 
-    async def add(self, user: User) -> None:
-        """One more user comes."""
+    def add(self, user: User) -> None:
+        """One more user comes. Call it in the event loop."""
         self.users.append(user)
         self._tasks.append(asyncio.create_task(self._live(user)))
 
