@@ -8,13 +8,16 @@ from pathlib import Path
 
 import aiohttp
 from lab import module, paths
+from lab.agent_events import AgentEvents
 from lab.cluster import Cluster
 from lab.daemon import Watch
 from lab.dmesg import KernelLog, trouble
+from lab.example import Streaming
 from lab.kernel import Commits
 from lab.lab import Lab, clean
-from lab.publisher import message, publish
-from lab.subscribers import RECONNECT, Browsers, User, population
+from lab.publisher import Rounds, message, publish
+from lab.streams import Streams
+from lab.subscribers import User, population
 from lab.wait import TooLate, until
 
 from .paint import Page
@@ -24,7 +27,10 @@ from .story import KEEPALIVE, Step, ranges
 OUT = Path("/out")
 # halod's defaults. Without KVM, programs stand still for longer than that.
 HEARTBEAT_MS, MISSES = 100, 3
-EMULATED_MISSES = 30
+EMULATED_MISSES = 50
+DRAIN_MS = 60_000
+WINDOW = 5  # seconds over which the users of moved routes are asked to reconnect
+PATIENCE = 30  # seconds, for them to be back
 
 
 def emulated() -> bool:
@@ -44,8 +50,10 @@ class Stage:
         self._holders = [""] * 24
         self._watch: Watch | None = None
         self._commits: Commits | None = None
-        self._browsers: Browsers | None = None
-        self._generation = self._first = 0
+        self._browsers: Streams | None = None
+        self._agents: dict[str, AgentEvents] = {}
+        self._asked = self._cut = 0
+        self._first = 0
         self._kernel_log = KernelLog()
         clean()
         self._lab = Lab()
@@ -56,17 +64,20 @@ class Stage:
         for program in (paths.HALOD, paths.HALOD_NODE):
             program.read_bytes()  # from the host's disk, once: no page of it shall be waited for later
         misses = EMULATED_MISSES if emulated() else MISSES
-        self.cluster = self._lab.cluster(heartbeat_ms=HEARTBEAT_MS, heartbeat_misses=misses)
+        self.cluster = self._lab.cluster(
+            push=Streaming, options=("--policy", "notify", "--spread", f"{WINDOW}s"),
+            heartbeat_ms=HEARTBEAT_MS, heartbeat_misses=misses, drain_ms=DRAIN_MS,
+        )  # fmt: skip
         self._watch = self.cluster.control.watch()
         self._commits = Commits(self._lab.net.halod)
-        self._generation = self._first = self.cluster.kernel.generation()
+        self._first = self.cluster.kernel.generation()
         if emulated():
             self.page.text(f"This machine is emulated: a node is lost after {misses} missed heartbeats, not {MISSES}.")
         self.page.paragraph(
-            "Each node has nginx with nchan as its push server, on all 24 + 24 ports, and halod-node."
-            " In this version a move cuts connections (drains come next): users on routes that move"
-            " have to reconnect, nobody else has to. The former node's hook asks them to, but even"
-            " their acknowledgement goes to the new node, which resets them: either may come first."
+            "Each node has docs/examples/push_server.py as its push server, on all 24 + 24 ports, and halod-node."
+            f" When a route moves, its connections stay where they are, for {DRAIN_MS // 1000} s at most; meanwhile exactly"
+            f" its users are asked to reconnect, spread over {WINDOW} s. While things happen, the app publishes to"
+            " everybody: no message may be missing, doubled or out of order."
         )
 
     def play(self, number: int, step: Step) -> None:
@@ -80,48 +91,52 @@ class Stage:
             self.problem(str(late))
 
     def _play(self, number: int, step: Step) -> None:
-        begin = time.monotonic()
         reconnects = Reconnects(self.users)
+        # The app cannot reach a dead node either, before its routes have moved.
+        reachable = [user for user in self.users if user.route not in step.cut()]
+        rounds = Rounds(self._lab.net.app, reachable, f"during step {number}", at_once=2, pause=0.05)
+        begin = time.monotonic()
         killed = step.act(self.cluster)
-        expected, generation = step.states(), self._generation + bool(step.moved)
+        expected = step.states()
         try:
             until("the nodes to be what they should", lambda: self._states() == expected, every=0.1)
         except TooLate:
             self.problem(f"nodes are {self._states()}; right: {expected}")
         table = self.cluster.kernel.table()
         holders = table.holders()
-        self._judge_table(step, holders, table.generation, generation)
+        self._judge_table(step, holders)
         self._show_nodes(step)
         changes = moves(self._holders, holders)
         self.page.table(holders, set() if killed is None and not self.users else changed(changes))
         self._show_moves(step, changes)
         if step.moved:
             at = self._show_times(begin, killed)
-            self._show_reconnects(reconnects, changes, at if killed is None else killed, killed is not None)
-            self._judge_hooks(step, changes, generation)
+            self._show_reconnects(step, reconnects, changes, at, killed)
         elif self.users:
             calm = sum(not reconnects.of(user) for user in self.users)
             self.page.text(f"of {len(self.users)}, {calm} noticed nothing", "users")
         if not self.users:
             self._open_browsers()
-        self._deliver(f"step {number}", holders)
-        self._judge_users(reconnects, changed(changes), holders)
-        if not self.problems and (later := self.cluster.kernel.generation()) != generation:
-            self.problem(f"generation {later} in the kernel at the end of this step, not {generation} any more")
+        rounds.stop()
+        self._deliver(f"after step {number}", holders)
+        self._judge_streams(rounds)
+        self._judge_users(step, reconnects, changed(changes), holders)
+        if not self.problems and (later := self.cluster.holders()) != holders:
+            self.problem(f"another table in the kernel at the end of this step: {' '.join(later)}")
             self._show_losses(step)
-        self._holders, self._generation = holders, table.generation
+        for name in step.draining:
+            self._show_may_stop(name, begin)
+        self._follow_agents()
+        self._holders = holders
 
     def _states(self) -> dict[str, tuple[str, int | None]]:
         nodes = self.cluster.control.ask("nodes")
         return {node["name"]: (node["state"], node.get("slot")) for node in nodes}
 
-    def _judge_table(self, step: Step, holders: list[str], generation: int, expected: int) -> None:
+    def _judge_table(self, step: Step, holders: list[str]) -> None:
         right = step.holders()
         if holders != right:
             self.problem(f"the kernel's table: {' '.join(holders)}\nright would be:     {' '.join(right)}")
-        if generation != expected:
-            self.problem(f"generation {generation} in the kernel; one commit for this step would make {expected}")
-            self._show_losses(step)
         moved, promised = moves(self._holders, holders), {pair: ranges(text) for pair, text in step.moved.items()}
         if moved != promised:
             self.problem(f"moved: {moved}\nright: {promised}")
@@ -165,37 +180,45 @@ class Stage:
         return at
 
     def _show_reconnects(
-        self, reconnects: Reconnects, changes: dict[tuple[str, str], set[int]], since: float, killed: bool
+        self, step: Step, reconnects: Reconnects, changes: dict[tuple[str, str], set[int]], at: float, killed: float | None
     ) -> None:
         if not self.users:
             return
         affected = [user for user in self.users if user.route in changed(changes)]
-        until("every moved user to be back", lambda: all(map(reconnects.back, affected)), 30, every=0.1)
-        count = len(affected)
+        until("every moved user to be back", lambda: all(map(reconnects.back, affected)), PATIENCE, every=0.1)
+        until("every drain to end", lambda: not self.cluster.kernel.table().drains, PATIENCE, every=0.1)
+        ended = self._commits.seen[-1][0]
         rest = [user for user in self.users if user not in affected]
         calm = sum(not reconnects.of(user) for user in rest)
-        self.page.text(f"{count} of {len(self.users)} had to reconnect; of the other {len(rest)}, {calm} noticed nothing", "users")
-        event = "the kill" if killed else "the new table"
-        self.page.text(self.page.style(f"{'':29}back after {event}: min, median, max", "2"))
+        asked, cut = (reconnects.reasons(affected)[why] for why in ("asked", "cut"))
+        self._asked, self._cut = self._asked + asked, self._cut + cut
+        self.page.text(f"{cut} of {len(self.users)} were disconnected, {asked} asked to reconnect;", "users")
+        self.page.text(f"of the other {len(rest)}, {calm} noticed nothing")
+        event = "the new table" if killed is None else "the kill"
+        self.page.text(self.page.style(f"{'':30}back after {event}: min, median, max", "2"))
         for (old, new), routes in changes.items():
             group = [user for user in affected if user.route in routes]
-            low, middle, high = reconnects.spread(group, since)
+            low, middle, high = reconnects.spread(group, at if killed is None else killed)
             why = ", ".join(f"{number} {word}" for word, number in sorted(reconnects.reasons(group).items()))
             text = f"{compact(routes):10}  {old} to {new}  {why:17}"
             self.page.text(f"{text}  {low:5.2f} s  {middle:5.2f} s  {high:5.2f} s")
+        if asked:
+            text = f"the last connection had left its former node {ended - at:.1f} s after the new table, and the drain ended"
+            self.page.text(text, "drain")
 
-    def _judge_hooks(self, step: Step, changes: dict[tuple[str, str], set[int]], generation: int) -> None:
-        """Every node that lives has asked the users on the routes that it has lost."""
-        for (old, _), routes in changes.items():
-            if old in step.slots:
-                agent = self.cluster.machines[old].agent
-                assert agent is not None
-                agent.until_says(f'hook done event="route_moved" generation={generation} routes={compact(routes)}')
+    def _show_may_stop(self, name: str, begin: float) -> None:
+        at, _ = self._agents[name].first("may_stop", begin)
+        self.page.text(f"told its node after {at - begin:.1f} s that it may stop", name)
+
+    def _follow_agents(self) -> None:
+        for name, machine in self.cluster.machines.items():
+            if name not in self._agents:
+                self._agents[name] = AgentEvents(machine.events)
 
     def _open_browsers(self) -> None:
         begin = time.monotonic()
         self.users = population()
-        self._browsers = Browsers(self.users, KEEPALIVE)
+        self._browsers = Streams(self.users, KEEPALIVE)
         self._lab.net.clients.resident.run(self._browsers.start())
         until("every subscriber to be connected", lambda: all(user.connected for user in self.users), 60, every=0.1)
         self.page.text(
@@ -219,8 +242,7 @@ class Stage:
         if missing := [user.number for user in users if user not in received]:
             self.problem(f"users {missing} did not get their message exactly once")
         for user in users:
-            strange = [got for _, got in user.messages if got != RECONNECT and not got.endswith(f" for {user.number}")]
-            if strange:
+            if strange := [got for _, got in user.messages if not got.endswith(f" for {user.number}")]:
                 self.problem(f"user {user.number} got what was for others: {strange}")
         right = {user.number: holders[user.route - 1] for user in users}
         if wrong := [answer for answer in published if (answer.node, answer.status) != (right[answer.user], 201)]:
@@ -233,13 +255,27 @@ class Stage:
         counts = ", ".join(f"{name} {places[name]}" for name in sorted(places))
         self.page.text(f"published {len(published)} messages ({counts}); received {len(received)}, each by its user", "app")
 
-    def _judge_users(self, reconnects: Reconnects, moved: set[int], holders: list[str]) -> None:
+    def _judge_streams(self, rounds: Rounds) -> None:
+        """What was published during the step has come, once and in order."""
+        sent = sum(map(len, rounds.sent.values()))
+        wrong = [user.number for user in self.users if not rounds.complete(user)]
+        if sent:
+            self.page.text(f"published {sent} more while this went on; received by {len(rounds.sent) - len(wrong)}"
+                           f" of {len(rounds.sent)} users completely and in order")  # fmt: skip
+        if wrong:
+            self.problem(f"streams of users {wrong} are not complete and in order")
+
+    def _judge_users(self, step: Step, reconnects: Reconnects, moved: set[int], holders: list[str]) -> None:
+        """Nobody is disconnected but by a node's death."""
         strange = [user.number for user in self.users if user.route not in moved and reconnects.of(user)]
         if strange:
             self.problem(f"users {strange} had to reconnect, though their routes did not move")
         twice = [user.number for user in self.users if len(reconnects.of(user)) > 1]
         if twice:
             self.problem(f"users {twice} had to reconnect more than once")
+        living = [user for user in self.users if user.route not in step.cut()]
+        if broken := {user.number: loss.why for user in living for loss in reconnects.of(user) if loss.why != "asked"}:
+            self.problem(f"users were disconnected, not asked: {broken}")
         sse = [user for user in self.users if user.transport == "sse"]
         if wrong := {user.number: user.node for user in sse if user.node != holders[user.route - 1]}:
             self.problem(f"users are connected to the wrong node: {wrong}")
@@ -256,8 +292,11 @@ class Stage:
         if dropped:
             self.problem(f"packets were dropped: {dropped}")
         commits = [generation for _, generation in self._commits.seen]
-        if commits != (right := [*range(self._first + 1, self._generation + 1)]):
+        if commits != (right := [*range(self._first + 1, self.cluster.kernel.generation() + 1)]):
             self.problem(f"the kernel told of generations {commits}; right: {right}")
+        self.page.text(
+            f"{self._asked} reconnects, when it suited; {self._cut} disconnects, all of them by the death of a node", "users"
+        )
 
     def problem(self, text: str) -> None:
         """Something is not as it should be."""
@@ -270,6 +309,8 @@ class Stage:
             self._keep()
         if self._browsers is not None:
             self._lab.net.clients.resident.run(self._browsers.stop())
+        for agent in self._agents.values():
+            agent.close()
         if self._commits is not None:
             self._commits.stop()
         self._lab.close()

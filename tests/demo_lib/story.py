@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from lab.cluster import Cluster
 
-
 KEEPALIVE = 5  # of idle clients, seconds
 
 
@@ -38,6 +37,7 @@ class Step:
     table: dict[str, str]  # what each node holds
     moved: dict[tuple[str, str], str]  # (from, to): routes; "" is no node
     reserve: tuple[str, ...] = ()
+    draining: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     note: str = ""
 
@@ -46,11 +46,16 @@ class Step:
         routes = {route: node for node, text in self.table.items() for route in ranges(text)}
         return [routes[route] for route in sorted(routes)]
 
+    def cut(self) -> set[int]:
+        """The routes whose users lose their connections: those of nodes that are lost in this step."""
+        return set().union(*(ranges(text) for (old, _), text in self.moved.items() if old in self.lost))
+
     def states(self) -> dict[str, tuple[str, int | None]]:
         """Each node's state and slot."""
         states: dict[str, tuple[str, int | None]] = {}
         states |= {name: ("active", slot) for slot, name in enumerate(self.slots, 1)}
         states |= {name: ("reserve", None) for name in self.reserve}
+        states |= {name: ("draining", None) for name in self.draining}
         return states | {name: ("lost", None) for name in self.lost}
 
 
@@ -81,6 +86,28 @@ def killed(number: int) -> Callable[[Cluster], float]:
     return act
 
 
+def drained(number: int) -> Callable[[Cluster], None]:
+    """The operator takes a node out, for good or for its maintenance."""
+
+    def act(cluster: Cluster) -> None:
+        cluster.daemon.ctl("node", "drain", f"n{number}")
+
+    return act
+
+
+def restarted(number: int) -> Callable[[Cluster], None]:
+    """A machine that may stop is switched off, and on again."""
+
+    def act(cluster: Cluster) -> None:
+        machine = cluster.machine(number)
+        assert machine.agent is not None and machine.server is not None
+        machine.agent.stop()
+        machine.server.kill()
+        machine.start()
+
+    return act
+
+
 STEPS = (
     Step(
         "n1 starts, alone: it takes every route",
@@ -95,6 +122,7 @@ STEPS = (
         slots=("n1", "n2"),
         table={"n1": "1-12", "n2": "13-24"},
         moved={("n1", "n2"): "13-24"},
+        note="Their users stay connected to n1, until it has asked each of them to reconnect.",
     ),
     Step(
         "n3 starts: it gets floor(24 / 3) = 8 routes, 4 of each",
@@ -112,24 +140,42 @@ STEPS = (
         moved={},
     ),
     Step(
-        "n3 loses power: the reserve node takes its slot, just its routes",
-        power_off(3),
-        slots=("n1", "n2", "n4"),
-        lost=("n3",),
-        table={"n1": "1-8", "n2": "13-20", "n4": "9-12,21-24"},
-        moved={("n3", "n4"): "9-12,21-24"},
-        note="Its link is down, so that only silence tells. Nobody can ask its users: they notice"
-        f" at their next keepalive, after {KEEPALIVE} s of silence (45 s in browsers).",
+        "halodctl node drain n2: the reserve node takes its slot",
+        drained(2),
+        slots=("n1", "n4", "n3"),
+        draining=("n2",),
+        table={"n1": "1-8", "n4": "13-20", "n3": "9-12,21-24"},
+        moved={("n2", "n4"): "13-20"},
+        note="A planned removal: n2 hears when its last user has gone, and that it may stop.",
     ),
-    # n4, of the highest slot, fills slot 1. Its own routes go back to assignment(24, 2): 9-12 to
-    # slot 1, which is n4 again, so they stay where they are; 21-24 to slot 2, n2.
     Step(
-        "n1 is killed, no reserve is left: n4 leaves slot 3, and fills slot 1",
-        killed(1),
-        slots=("n4", "n2"),
-        lost=("n1", "n3"),
-        table={"n4": "1-12", "n2": "13-24"},
-        moved={("n1", "n4"): "1-8", ("n4", "n2"): "21-24"},
-        note="SIGKILL to all its processes: their connections end, so that everybody knows at once.",
+        "n2 is switched off and on again: it waits in reserve",
+        restarted(2),
+        slots=("n1", "n4", "n3"),
+        reserve=("n2",),
+        table={"n1": "1-8", "n4": "13-20", "n3": "9-12,21-24"},
+        moved={},
+    ),
+    Step(
+        "n1 loses power: n2 takes its slot, just its routes",
+        power_off(1),
+        slots=("n2", "n4", "n3"),
+        lost=("n1",),
+        table={"n2": "1-8", "n4": "13-20", "n3": "9-12,21-24"},
+        moved={("n1", "n2"): "1-8"},
+        note="Its link is down, so that only silence tells. Nobody can ask its users: they notice"
+        f" at their next keepalive, after {KEEPALIVE} s of silence (45 s in browsers), and resume on n2.",
+    ),
+    # n3, of the highest slot, fills slot 1. Its own routes go back to assignment(24, 2): 9-12 to slot 1,
+    # which is n3 again, so they stay where they are; 21-24 to slot 2, n4, and n3's users there are asked.
+    Step(
+        "n2 is killed, no reserve is left: n3 leaves slot 3, and fills slot 1",
+        killed(2),
+        slots=("n3", "n4"),
+        lost=("n1", "n2"),
+        table={"n3": "1-12", "n4": "13-24"},
+        moved={("n2", "n3"): "1-8", ("n3", "n4"): "21-24"},
+        note="SIGKILL to all its processes: their connections end, so that everybody knows at once."
+        " Routes 21-24 move from a node that lives, and so without a disconnect.",
     ),
 )
