@@ -4,7 +4,9 @@
 //!
 //! C header: `include/linux/skbuff.h`
 
+use core::ffi::c_int;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::slice;
 
@@ -67,39 +69,23 @@ impl Skb<'_> {
     /// Calls `read` with [`WINDOW`] bytes from `start` on, or as many as there are.
     #[inline(always)]
     pub(crate) fn with_window<R>(&self, start: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+        let skb = self.skb.as_ptr();
         let end = self.len().min(start.saturating_add(WINDOW));
-        let Some(want) = end.checked_sub(start) else {
-            return read(&[]);
-        };
-        // SAFETY: By the type invariants.
-        let linear = unsafe { bindings::halod_skb_headlen(self.skb.as_ptr()) } as usize;
-        if linear >= end {
-            // SAFETY: `data` points to `linear >= start + want` initialised bytes (`skb_headlen`),
-            // which stay in place while `self` is borrowed.
-            return read(unsafe {
-                slice::from_raw_parts((*self.skb.as_ptr()).data.add(start), want)
-            });
-        }
-        self.with_copy(start, want, read)
-    }
-
-    /// The same where the kernel keeps the bytes in pieces.
-    #[inline(never)]
-    fn with_copy<R>(&self, start: usize, want: usize, read: impl FnOnce(&[u8]) -> R) -> R {
-        let mut copy = [0; WINDOW];
-        let want = want.min(WINDOW);
-        // SAFETY: `copy` holds `WINDOW >= want` bytes, and `skb_copy_bits` checks the packet's
-        // own length.
-        let error = unsafe {
-            bindings::skb_copy_bits(
-                self.skb.as_ptr(),
-                start as core::ffi::c_int,
-                copy.as_mut_ptr().cast(),
-                want as core::ffi::c_int,
-            )
-        };
-        let copied = if error == 0 { want } else { 0 };
-        read(copy.get(..copied).unwrap_or_default())
+        let want = end.saturating_sub(start);
+        // Where the kernel keeps the bytes in pieces. Left as it is in all other cases.
+        let mut copy = MaybeUninit::<[u8; WINDOW]>::uninit();
+        // SAFETY: By the type invariants. `data` points to `skb_headlen` initialised bytes, and
+        // `skb_copy_bits`, which checks the packet's own length, initialises the first
+        // `want <= WINDOW` bytes of `copy` where it returns 0. Both stay in place for the call.
+        read(unsafe {
+            if bindings::halod_skb_headlen(skb) as usize >= end && want > 0 {
+                slice::from_raw_parts((*skb).data.add(start), want)
+            } else {
+                let to = copy.as_mut_ptr().cast::<u8>();
+                let error = bindings::skb_copy_bits(skb, start as c_int, to.cast(), want as c_int);
+                slice::from_raw_parts(to, if error == 0 { want } else { 0 })
+            }
+        })
     }
 
     /// The first `len` bytes for writing, no longer shared with clones; `None` where the packet
