@@ -46,6 +46,7 @@ daemon         halod: its configuration, process and control socket
 cluster        daemon, machines and kernel together
 subscribers    browsers: Server-Sent Events and WebSocket, reconnecting
 streams        browsers of the example push server, which resume
+polls          browsers of the example long-polling server
 publisher      the application that publishes to users
 checks         assertions with words
 =============  =================================================================
