@@ -2,7 +2,7 @@
 # Names of what can be made; each step is a small script that knows when it is up to date.
 # KERNEL=7.2 picks another series of Debian's kernels, KDIR=TREE builds the module for another tree.
 
-.PHONY: help demo test vm bench bench-quick module user root toolchain kernel check update clean distclean
+.PHONY: help demo test vm bench bench-quick bench-drain module user root toolchain kernel check update clean distclean
 # Two at a time: the kernel's tree and the userspace programs do not need each other.
 MAKEFLAGS += --no-print-directory -j2
 export KERNEL KDIR
@@ -10,7 +10,7 @@ export KERNEL KDIR
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-demo: module user ## the whole system at work in the VM, on a cluster with real push servers
+demo: module user ## the whole system at work in the VM, on a cluster with push servers and their users
 	@scripts/demo
 
 test: module user ## every test there is: checks, cargo tests, scenarios in the VM
@@ -24,6 +24,10 @@ bench: module ## instructions a packet, HaloD's and its peers', into docs/benchm
 
 bench-quick: module ## the same of HaloD alone, against the baseline
 	@scripts/bench --quick --check
+
+bench-drain: module user ## nobody disconnected, with 2,000 connections (CONNECTIONS=N) while the cluster changes
+	@CONNECTIONS=$(or $(CONNECTIONS),2000) SPREAD=$(or $(SPREAD),20) \
+		tests/vm/run --name bench-drain --timeout 7200 -- tests/run-scenarios nobody_disconnected
 
 module: lab ## the kernel module, build/kmod/halod.ko
 	@scripts/module
