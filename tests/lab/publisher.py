@@ -23,7 +23,7 @@ class Published:
 async def publish(users: list[User], text: str, at_once: int = 12, pause: float = 0) -> list[Published]:
     """Sends each user `text` with the user's number after it; each by a new connection, with a pause (s) after it."""
     gate = asyncio.Semaphore(at_once)
-    timeout = aiohttp.ClientTimeout(total=10)
+    timeout = aiohttp.ClientTimeout(total=60)  # a guest that is full of clients is slow
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=timeout) as session:
 
         async def one(user: User) -> Published:
