@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use halod_cluster::{Failover, Measure};
 use halod_proto::Protocol;
+use halod_tls::Files;
 use ipnet::IpNet;
 
 pub use error::{ConfigError, Problem};
@@ -73,6 +74,8 @@ pub struct Nodes {
     pub listen: Vec<SocketAddr>,
     /// Who may do so without TLS.
     pub plaintext_from: Vec<IpNet>,
+    /// The certificates, where nodes may use TLS.
+    pub tls: Option<Files>,
     /// Interval of heartbeats.
     pub heartbeat: Duration,
     /// After how many intervals of silence a node is lost.
@@ -92,6 +95,10 @@ pub struct Nodes {
     pub max_nodes: u32,
     /// Most connections that have not said hello yet.
     pub max_handshakes: u32,
+    /// Connections a second that one address may make, ...
+    pub handshake_rate: u32,
+    /// ... and at once.
+    pub handshake_burst: u32,
 }
 
 /// `[scale]`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use halod_cluster::{Cluster, Time};
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,6 +22,7 @@ use crate::server::{self, Handshakes, Shared};
 use crate::shutdown::Shutdown;
 use crate::store::{InstanceLock, Keeper, LockError, Record, Sqlite, StoreError};
 use crate::table::table;
+use crate::tls::{self, Tls};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,12 @@ pub enum DaemonError {
         /// Why.
         source: io::Error,
     },
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] halod_tls::Error),
+    /// SIGHUP cannot be handled.
+    #[error("cannot handle SIGHUP: {0}")]
+    Hangup(io::Error),
     /// The control socket cannot be made.
     #[error("cannot make the control socket {path}: {source}")]
     Control {
@@ -62,6 +70,8 @@ pub struct Daemon<K> {
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     control: Control,
+    /// With what makes it read its files again.
+    tls: Option<(Arc<Tls>, Signal)>,
     _lock: InstanceLock,
 }
 
@@ -77,6 +87,10 @@ impl<K: Kernel> Daemon<K> {
         mut kernel: K,
     ) -> Result<Daemon<K>, DaemonError> {
         let lock = InstanceLock::take(&config.store)?;
+        // From now on SIGHUP does not end the process, with or without TLS.
+        let hangups = tls::hangups().map_err(DaemonError::Hangup)?;
+        let tls = config.nodes.tls.as_ref().map(Tls::load).transpose()?;
+        let tls = tls.map(Arc::new);
         let listeners = server::bind(&config.nodes.listen)
             .await
             .map_err(|(address, source)| DaemonError::Listen { address, source })?;
@@ -103,13 +117,15 @@ impl<K: Kernel> Daemon<K> {
             origin,
             handshakes: handshakes.clone(),
         });
-        let shared = Shared::new(config.nodes.clone(), inputs.clone(), handshakes);
+        let nodes = config.nodes.clone();
+        let shared = Shared::new(nodes, inputs.clone(), handshakes, tls.clone());
         Ok(Daemon {
             heart,
             inputs,
             shared: Arc::new(shared),
             listeners,
             control,
+            tls: tls.map(|tls| (tls, hangups)),
             _lock: lock,
         })
     }
@@ -130,6 +146,7 @@ impl<K: Kernel> Daemon<K> {
             shared,
             listeners,
             control,
+            tls,
             _lock,
         } = self;
         let mut tasks = JoinSet::new();
@@ -137,6 +154,9 @@ impl<K: Kernel> Daemon<K> {
             tasks.spawn(server::run(listener, Arc::clone(&shared), shutdown.clone()));
         }
         tasks.spawn(control.run(inputs, shutdown.clone()));
+        if let Some((tls, hangups)) = tls {
+            tasks.spawn(tls.keep_fresh(hangups, shutdown.clone()));
+        }
         drop(shared);
         // READY for systemd; no systemd is no error.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use halod::config::Config;
 use halod::daemon::{Daemon, DaemonError};
+use halod::tls::Tls;
 use halod::{kernel, shutdown};
 use tracing_subscriber::EnvFilter;
 
@@ -57,6 +58,10 @@ fn main() -> ExitCode {
         }
     };
     if options.check_config {
+        if let Some(Err(error)) = config.nodes.tls.as_ref().map(Tls::load) {
+            eprintln!("{}: [nodes.tls]: {error}", options.config.display());
+            return ExitCode::from(2);
+        }
         println!("{}: the configuration is right", options.config.display());
         return ExitCode::SUCCESS;
     }
@@ -121,8 +126,10 @@ fn code(error: &RunError) -> u8 {
         RunError::Daemon(DaemonError::Kernel(_)) => 3,
         RunError::Daemon(DaemonError::Lock(_)) => 4,
         RunError::Daemon(DaemonError::Store(_)) => 5,
-        RunError::Daemon(DaemonError::Adopt(_)) => 2,
-        RunError::Daemon(DaemonError::Listen { .. } | DaemonError::Control { .. })
+        RunError::Daemon(DaemonError::Adopt(_) | DaemonError::Tls(_)) => 2,
+        RunError::Daemon(
+            DaemonError::Listen { .. } | DaemonError::Control { .. } | DaemonError::Hangup(_),
+        )
         | RunError::Signals(_) => 1,
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use halod_cluster::ConnId;
@@ -11,11 +11,18 @@ use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Nodes;
+use crate::gate::{Gate, Refusal};
 use crate::heart::Input;
-use crate::session;
+use crate::session::{self, Newcomer};
 use crate::shutdown::Shutdown;
+use crate::tls::Tls;
+
+/// The first byte of a connection that speaks TLS: a record of its handshake (RFC 8446, 5.1).
+/// No line of JSON begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// How long to wait where a connection cannot be taken because we are out of something.
 const BREATH: Duration = Duration::from_millis(100);
@@ -55,18 +62,40 @@ pub struct Shared {
     /// The heart.
     pub inputs: mpsc::Sender<Input>,
     handshakes: Handshakes,
+    tls: Option<Arc<Tls>>,
+    gate: Mutex<Gate>,
     next_conn: AtomicU64,
 }
 
 impl Shared {
     /// Connections get numbers from 1.
-    pub fn new(nodes: Nodes, inputs: mpsc::Sender<Input>, handshakes: Handshakes) -> Shared {
+    pub fn new(
+        nodes: Nodes,
+        inputs: mpsc::Sender<Input>,
+        handshakes: Handshakes,
+        tls: Option<Arc<Tls>>,
+    ) -> Shared {
+        let gate = Gate::new(nodes.handshake_rate, nodes.handshake_burst);
         Shared {
             nodes,
             inputs,
             handshakes,
+            tls,
+            gate: Mutex::new(gate),
             next_conn: AtomicU64::new(1),
         }
+    }
+
+    /// Notes, and logs, that a connection did not get as far as a good hello.
+    pub fn failed(&self, peer: SocketAddr, reason: &str) {
+        tracing::warn!(%peer, reason, "connection refused");
+        if let Some(pause) = self.gate().failed(peer.ip(), Instant::now()) {
+            tracing::warn!(%peer, ?pause, "its address failed too often: it is not heard for a while");
+        }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that no connection had before.
@@ -132,25 +161,85 @@ fn of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn admit(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+    // No task of a peer that is refused here may wait for it, or the bounds were none.
     let Some(permit) = shared.handshakes.begin() else {
-        // No task of such a peer may wait for it, or the bound were none.
         let most = shared.handshakes.most;
         tracing::warn!(%peer, "connection refused: {most} others have not said hello yet");
         let reason = format!("{most} connections have not said hello yet; try again later");
-        session::refuse_at_once(&stream, &reason);
-        return;
+        return session::refuse_at_once(&stream, &reason);
     };
-    if !allowed(&shared.nodes.plaintext_from, peer.ip()) {
-        tracing::warn!(%peer, "connection refused: not in nodes.plaintext_from");
-        let reason = format!(
-            "{} may not register here without TLS: nodes.plaintext_from in halod's configuration \
-             does not name it",
-            peer.ip().to_canonical()
-        );
-        session::refuse(stream, reason).await;
+    let entered = shared.gate().enter(peer.ip(), Instant::now());
+    if let Err(refusal) = entered {
+        tracing::debug!(%peer, ?refusal, "connection refused");
+        return session::refuse_at_once(&stream, &turned_away(refusal, &shared.nodes));
+    }
+    let newcomer = Newcomer {
+        peer,
+        deadline: Instant::now() + shared.nodes.hello_timeout,
+        permit,
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        // The connection is gone already.
+        tracing::debug!(%peer, "{error}");
         return;
     }
-    session::run(stream, peer, shared, permit).await;
+    let plaintext = allowed(&shared.nodes.plaintext_from, peer.ip());
+    if !plaintext && shared.tls.is_none() {
+        return refuse(stream, peer, &shared, not_from_there(peer)).await;
+    }
+    let mut first = [0];
+    let tls = match timeout_at(newcomer.deadline, stream.peek(&mut first)).await {
+        Ok(Ok(1)) => first[0] == TLS_HANDSHAKE,
+        Ok(_) => return shared.failed(peer, "closed before a hello"),
+        Err(_) => return refuse(stream, peer, &shared, session::no_hello(&shared)).await,
+    };
+    match &shared.tls {
+        Some(certificates) if tls => {
+            let accept = certificates.accept(stream);
+            match timeout_at(newcomer.deadline, accept).await {
+                Ok(Ok((stream, certificate))) => {
+                    session::run(stream, Some(certificate), newcomer, shared).await;
+                }
+                Ok(Err((reason, stream))) => {
+                    shared.failed(peer, &reason);
+                    session::end(stream).await;
+                }
+                Err(_) => shared.failed(peer, "the handshake of TLS took too long"),
+            }
+        }
+        None if tls => {
+            let reason = "TLS is not spoken here: halod's configuration has no [nodes.tls]";
+            refuse(stream, peer, &shared, reason.to_owned()).await;
+        }
+        _ if plaintext => session::run(stream, None, newcomer, shared).await,
+        _ => refuse(stream, peer, &shared, not_from_there(peer)).await,
+    }
+}
+
+async fn refuse(stream: TcpStream, peer: SocketAddr, shared: &Shared, reason: String) {
+    shared.failed(peer, &reason);
+    session::refuse(stream, reason).await;
+}
+
+fn not_from_there(peer: SocketAddr) -> String {
+    format!(
+        "{} may not register here without TLS: nodes.plaintext_from in halod's configuration \
+         does not name it",
+        peer.ip().to_canonical()
+    )
+}
+
+fn turned_away(refusal: Refusal, nodes: &Nodes) -> String {
+    match refusal {
+        Refusal::Rate => format!(
+            "more than {} connections a second from this address; try again later",
+            nodes.handshake_rate
+        ),
+        Refusal::Failures(left) => format!(
+            "too many connections from this address failed; it is not heard for {} s",
+            left.as_secs_f64().ceil()
+        ),
+    }
 }
 
 /// Whether a peer may speak plaintext. An IPv4 peer of an IPv6 socket counts as IPv4.

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use halod_cluster::ConnId;
 use halod_proto::{FromHalod, Hello, LineCodec, MAX_HELLO, MAX_LINE_TO_HALOD, ToHalod};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use halod_tls::Certificate;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::heart::{Input, Outbox};
 use crate::server::Shared;
+use crate::tls;
 
 /// How long a node may take to read one message before its connection is cut.
 const WRITE: Duration = Duration::from_secs(5);
@@ -23,9 +24,25 @@ const WRITE: Duration = Duration::from_secs(5);
 /// How long a connection that is being closed may take to read why.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// A connection, encrypted or not.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
+/// A connection that has not said hello.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// When it must have said hello.
+    pub deadline: Instant,
+    /// One of so many that there may be; given back after the hello.
+    pub permit: OwnedSemaphorePermit,
+}
+
 /// The bytes of a connection as messages.
-struct Reader {
-    stream: OwnedReadHalf,
+struct Reader<S> {
+    stream: ReadHalf<S>,
     codec: LineCodec,
     buffer: Box<[u8]>,
 }
@@ -38,7 +55,7 @@ enum End {
     Wrong(String),
 }
 
-impl Reader {
+impl<S: Stream> Reader<S> {
     /// Cancel safe.
     async fn next(&mut self) -> Result<ToHalod, End> {
         loop {
@@ -57,49 +74,64 @@ impl Reader {
     }
 }
 
-/// Serves a connection to its end. `permit` is given back once it has said hello.
-pub async fn run(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// Serves a connection to its end. A `certificate` must be for the name that its hello says.
+pub async fn run<S: Stream>(
+    stream: S,
+    certificate: Option<Certificate>,
+    newcomer: Newcomer,
     shared: Arc<Shared>,
-    permit: OwnedSemaphorePermit,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        // The connection is gone already.
-        tracing::debug!(%peer, "{error}");
-        return;
-    }
-    let (read, write) = stream.into_split();
+    let Newcomer {
+        peer,
+        deadline,
+        permit,
+    } = newcomer;
+    let (read, write) = split(stream);
     let mut reader = Reader {
         stream: read,
         codec: LineCodec::new(MAX_HELLO),
         buffer: vec![0; 8192].into(),
     };
-    let limit = shared.nodes.hello_timeout;
-    let reason = match timeout(limit, reader.next()).await {
-        Ok(Ok(ToHalod::Hello(hello))) => match fresh_token() {
+    let reason = match timeout_at(deadline, reader.next()).await {
+        Ok(Ok(ToHalod::Hello(hello))) => match admitted(certificate.as_ref(), &hello) {
             Ok(token) => {
                 drop(permit);
                 return serve(reader, write, hello, token, peer, &shared).await;
             }
-            Err(error) => format!("halod has no random numbers: {error}"),
+            Err(reason) => reason,
         },
         Ok(Ok(other)) => format!(
             "the first message must be a hello; this is {}",
             other.kind()
         ),
-        Ok(Err(End::Closed)) => return,
+        Ok(Err(End::Closed)) => return shared.failed(peer, "closed before a hello"),
         Ok(Err(End::Wrong(reason))) => reason,
-        Err(_) => format!("no hello within {} ms", limit.as_millis()),
+        Err(_) => no_hello(&shared),
     };
-    tracing::warn!(%peer, reason, "connection refused");
+    shared.failed(peer, &reason);
     close(reader.stream, write, Some(reason)).await;
 }
 
+/// What a connection is told that took too long.
+pub fn no_hello(shared: &Shared) -> String {
+    format!(
+        "no hello within {} ms",
+        shared.nodes.hello_timeout.as_millis()
+    )
+}
+
+/// A token for a node whose certificate, where it has shown one, is its own.
+fn admitted(certificate: Option<&Certificate>, hello: &Hello) -> Result<String, String> {
+    if let Some(certificate) = certificate {
+        tls::is_for(certificate, &hello.name)?;
+    }
+    fresh_token().map_err(|error| format!("halod has no random numbers: {error}"))
+}
+
 /// After the hello.
-async fn serve(
-    mut reader: Reader,
-    write: OwnedWriteHalf,
+async fn serve<S: Stream>(
+    mut reader: Reader<S>,
+    write: WriteHalf<S>,
     hello: Hello,
     token: String,
     peer: SocketAddr,
@@ -151,7 +183,7 @@ async fn serve(
 }
 
 /// Passes messages on until the connection ends or says something wrong.
-async fn pass_on(reader: &mut Reader, conn: ConnId, shared: &Shared) -> End {
+async fn pass_on<S: Stream>(reader: &mut Reader<S>, conn: ConnId, shared: &Shared) -> End {
     loop {
         let message = match reader.next().await {
             Ok(message) => message,
@@ -170,11 +202,11 @@ async fn pass_on(reader: &mut Reader, conn: ConnId, shared: &Shared) -> End {
 }
 
 /// Writes messages until the heart drops the outbox. Gives the stream back where it still works.
-async fn write_all(
-    mut write: OwnedWriteHalf,
+async fn write_all<S: Stream>(
+    mut write: WriteHalf<S>,
     mut messages: mpsc::Receiver<FromHalod>,
     cut: Arc<Notify>,
-) -> Option<OwnedWriteHalf> {
+) -> Option<WriteHalf<S>> {
     loop {
         let message = tokio::select! {
             message = messages.recv() => message,
@@ -185,7 +217,7 @@ async fn write_all(
         };
         let line = message.to_line();
         let written = tokio::select! {
-            written = timeout(WRITE, write.write_all(line.as_bytes())) => written,
+            written = timeout(WRITE, send(&mut write, &line)) => written,
             () = cut.notified() => return None,
         };
         match written {
@@ -199,10 +231,22 @@ async fn write_all(
     }
 }
 
+/// Writes a whole line, and what TLS may still hold of it.
+async fn send<S: Stream>(write: &mut WriteHalf<S>, line: &str) -> io::Result<()> {
+    write.write_all(line.as_bytes()).await?;
+    write.flush().await
+}
+
 /// Refuses a connection of which nothing was read.
 pub async fn refuse(stream: TcpStream, reason: String) {
-    let (read, write) = stream.into_split();
+    let (read, write) = split(stream);
     close(read, write, Some(reason)).await;
+}
+
+/// Ends a connection that was told why.
+pub async fn end(stream: TcpStream) {
+    let (read, write) = split(stream);
+    close(read, write, None).await;
 }
 
 /// Refuses as far as that takes no time.
@@ -217,11 +261,11 @@ pub fn refuse_at_once(stream: &TcpStream, reason: &str) {
 
 /// Sends the reason, if there is one, and closes such that the other side can read it: a close
 /// with unread input would reset the connection and take the reason with it.
-async fn close(mut read: OwnedReadHalf, mut write: OwnedWriteHalf, reason: Option<String>) {
+async fn close<S: Stream>(mut read: ReadHalf<S>, mut write: WriteHalf<S>, reason: Option<String>) {
     let closing = async {
         if let Some(reason) = reason {
             let line = FromHalod::Error { reason }.to_line();
-            write.write_all(line.as_bytes()).await?;
+            send(&mut write, &line).await?;
         }
         write.shutdown().await?;
         let mut unread = [0; 4096];

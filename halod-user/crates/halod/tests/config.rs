@@ -105,6 +105,39 @@ fn the_packaged_examples_comments_are_right() {
 }
 
 #[test]
+fn tls_makes_plaintext_unneeded() {
+    let tls = r#"[nodes.tls]
+ca = "/etc/halod/ca.pem"
+certificate = "/etc/halod/halod.pem"
+key = "/etc/halod/halod.key"
+"#;
+    for plaintext_from in ["", "plaintext_from = []\n"] {
+        let text = GOOD.replace("plaintext_from = [\"192.0.2.0/24\"]\n", plaintext_from) + tls;
+        let nodes = parse(&text).expect("TLS is enough").nodes;
+        assert!(nodes.plaintext_from.is_empty());
+        let files = nodes.tls.expect("files");
+        assert_eq!(files.key, Path::new("/etc/halod/halod.key"));
+        assert_eq!((nodes.handshake_rate, nodes.handshake_burst), (100, 512));
+    }
+    for (from, to, says) in [
+        (
+            "ca = \"/etc/halod/ca.pem\"\n",
+            "",
+            "ca is missing; write for example: ca = ",
+        ),
+        (
+            "\"/etc/halod/halod.key\"",
+            "\"halod.key\"",
+            "key = \"halod.key\" is not the absolute path",
+        ),
+        ("key =", "keys =", "unknown field `keys`"),
+    ] {
+        let error = parse(&(GOOD.to_owned() + &tls.replace(from, to))).expect_err(to);
+        assert!(error.contains(says), "{error}\nshould say: {says}");
+    }
+}
+
+#[test]
 fn only_what_has_no_default_is_needed() {
     let short = r#"cluster = "push"
 routes = 24

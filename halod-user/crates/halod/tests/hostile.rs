@@ -5,24 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Node, Rig, SOON, until};
+use common::{Node, Rig, SOON, beat, until};
 use halod_control::Request;
 use halod_proto::{FromHalod, MAX_HELLO, MAX_LINE_TO_HALOD};
 use tokio::task::JoinHandle;
-
-/// A node that beats every 50 ms until it is dropped; whatever it hears ends it.
-fn beat(mut node: Node) -> JoinHandle<String> {
-    tokio::spawn(async move {
-        let mut beat = tokio::time::interval(Duration::from_millis(50));
-        for seq in 0.. {
-            tokio::select! {
-                _ = beat.tick() => node.say(&format!(r#"{{"type":"heartbeat","seq":{seq}}}"#)).await,
-                heard = node.hear() => return format!("{heard:?}"),
-            }
-        }
-        unreachable!()
-    })
-}
 
 /// A rig with one good node that is lost if it is not heard for 500 ms.
 async fn rig() -> (Rig, JoinHandle<String>) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use halod_cluster::Failover;
 use halod_proto::{NodeName, Protocol};
+use halod_tls::Files;
 use ipnet::IpNet;
 use toml::Spanned;
 
@@ -35,7 +36,7 @@ pub(super) fn check(source: &str, file: file::File) -> Result<Config, Vec<Proble
     };
     let cluster = c.name("cluster", &file.cluster);
     let routes = c.number("routes", Some(&file.routes), 1..=MAX_ROUTES, 1);
-    let nodes = c.nodes(file.nodes.into_inner());
+    let nodes = c.nodes(file.nodes);
     let active_min = c.number(
         "active_min",
         file.active_min.as_ref(),
@@ -366,7 +367,17 @@ impl Check<'_> {
         }
     }
 
-    fn nodes(&mut self, nodes: file::Nodes) -> Nodes {
+    fn tls(&mut self, tls: file::Tls) -> Files {
+        Files {
+            ca: self.path("ca", Some(tls.ca), "/etc/halod/ca.pem"),
+            certificate: self.path("certificate", Some(tls.certificate), "/etc/halod/halod.pem"),
+            key: self.path("key", Some(tls.key), "/etc/halod/halod.key"),
+        }
+    }
+
+    fn nodes(&mut self, nodes: Spanned<file::Nodes>) -> Nodes {
+        let span = nodes.span();
+        let nodes = nodes.into_inner();
         let mut listen = Vec::new();
         for value in nodes.listen.get_ref() {
             match value.get_ref().parse::<SocketAddr>() {
@@ -390,7 +401,8 @@ impl Check<'_> {
             self.wrong(&nodes.listen.span(), text);
         }
         let mut plaintext_from = Vec::new();
-        for value in nodes.plaintext_from.get_ref() {
+        let ranges = nodes.plaintext_from.as_ref();
+        for value in ranges.into_iter().flat_map(Spanned::get_ref) {
             match value.get_ref().parse::<IpNet>() {
                 Ok(range) => plaintext_from.push(range.trunc()),
                 Err(_) => {
@@ -403,11 +415,16 @@ impl Check<'_> {
                 }
             }
         }
-        if nodes.plaintext_from.get_ref().is_empty() {
-            let text = "plaintext_from is empty, and without TLS no node could register; write \
-                        for example: plaintext_from = [\"192.0.2.0/24\"]";
-            self.wrong(&nodes.plaintext_from.span(), text);
+        if ranges.is_none_or(|ranges| ranges.get_ref().is_empty()) && nodes.tls.is_none() {
+            let what = ranges.map_or("missing", |_| "empty");
+            let text = format!(
+                "plaintext_from is {what}, and without [nodes.tls] no node could register; write \
+                 for example: plaintext_from = [\"192.0.2.0/24\"], or [nodes.tls] with ca, \
+                 certificate and key below it (see `halodctl pki`)"
+            );
+            self.wrong(&ranges.map_or(span, Spanned::span), text);
         }
+        let max_nodes = self.number("max_nodes", nodes.max_nodes.as_ref(), 1..=MAX_NODES, 256);
         let second = 1000 * MS;
         let (hold_at, max_at) = (nodes.hold_back.as_ref(), nodes.hold_back_max.as_ref());
         let hold_back = self.duration("hold_back", hold_at, Duration::ZERO..=DAY, second);
@@ -420,6 +437,7 @@ impl Check<'_> {
         Nodes {
             listen,
             plaintext_from,
+            tls: nodes.tls.map(|tls| self.tls(tls)),
             heartbeat: self.duration(
                 "heartbeat",
                 nodes.heartbeat.as_ref(),
@@ -452,12 +470,25 @@ impl Check<'_> {
             ),
             hold_back,
             hold_back_max,
-            max_nodes: self.number("max_nodes", nodes.max_nodes.as_ref(), 1..=MAX_NODES, 256),
+            max_nodes,
             max_handshakes: self.number(
                 "max_handshakes",
                 nodes.max_handshakes.as_ref(),
                 1..=65_536,
                 64,
+            ),
+            handshake_rate: self.number(
+                "handshake_rate",
+                nodes.handshake_rate.as_ref(),
+                1..=1_000_000,
+                100,
+            ),
+            // All nodes may be behind one address, and come back at once, and again.
+            handshake_burst: self.number(
+                "handshake_burst",
+                nodes.handshake_burst.as_ref(),
+                1..=1_000_000,
+                2 * max_nodes,
             ),
         }
     }

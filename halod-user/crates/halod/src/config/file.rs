@@ -38,7 +38,8 @@ pub(super) struct Listener {
 #[serde(deny_unknown_fields)]
 pub(super) struct Nodes {
     pub listen: Spanned<Vec<Spanned<String>>>,
-    pub plaintext_from: Spanned<Vec<Spanned<String>>>,
+    pub plaintext_from: Option<Spanned<Vec<Spanned<String>>>>,
+    pub tls: Option<Tls>,
     pub heartbeat: Option<Spanned<String>>,
     pub heartbeat_misses: Option<Spanned<i64>>,
     pub rejoin: Option<Spanned<String>>,
@@ -48,6 +49,16 @@ pub(super) struct Nodes {
     pub hold_back_max: Option<Spanned<String>>,
     pub max_nodes: Option<Spanned<i64>>,
     pub max_handshakes: Option<Spanned<i64>>,
+    pub handshake_rate: Option<Spanned<i64>>,
+    pub handshake_burst: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub ca: Spanned<String>,
+    pub certificate: Spanned<String>,
+    pub key: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,6 +115,15 @@ const FORMS: &[(&str, &str)] = &[
     ("down_at", "down_at = 20000"),
     ("hold", r#"hold = "10s""#),
     ("interval", r#"interval = "60s""#),
+    ("handshake_rate", "handshake_rate = 100"),
+    ("handshake_burst", "handshake_burst = 512"),
+    (
+        "nodes.tls",
+        "[nodes.tls] on a line of its own, with ca, certificate and key below",
+    ),
+    ("ca", r#"ca = "/etc/halod/ca.pem""#),
+    ("certificate", r#"certificate = "/etc/halod/halod.pem""#),
+    ("key", r#"key = "/etc/halod/halod.key""#),
 ];
 
 fn form(key: &str) -> Option<&'static str> {

@@ -17,7 +17,7 @@ use halod_netlink::{Error, Former, Result, Status, Table};
 use halod_proto::{FromHalod, MovedRoutes, Welcome};
 use halod_routes::RouteSet;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -460,30 +460,40 @@ pub fn hello_at(n: u8, address: IpAddr, resume: Option<&str>) -> String {
 }
 
 /// A node's side of a connection.
-pub struct Node {
-    pub stream: BufReader<TcpStream>,
+pub struct Node<S = TcpStream> {
+    pub stream: BufReader<S>,
     pub welcome: Option<Welcome>,
 }
 
 impl Node {
     /// Connected, nothing said.
     pub async fn connect(address: SocketAddr) -> Node {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        Node::over(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// Connected, hello said, welcome heard.
+    pub async fn join(address: SocketAddr, hello: &str) -> Node {
+        Node::connect(address).await.welcomed(hello).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Node<S> {
+    /// On a connection on which nothing was said.
+    pub fn over(stream: S) -> Node<S> {
         Node {
             stream: BufReader::new(stream),
             welcome: None,
         }
     }
 
-    /// Connected, hello said, welcome heard.
-    pub async fn join(address: SocketAddr, hello: &str) -> Node {
-        let mut node = Node::connect(address).await;
-        node.say(hello).await;
-        match node.hear().await {
-            Some(FromHalod::Welcome(welcome)) => node.welcome = Some(welcome),
+    /// Hello said, welcome heard.
+    pub async fn welcomed(mut self, hello: &str) -> Node<S> {
+        self.say(hello).await;
+        match self.hear().await {
+            Some(FromHalod::Welcome(welcome)) => self.welcome = Some(welcome),
             other => panic!("{other:?} in place of a welcome"),
         }
-        node
+        self
     }
 
     pub fn token(&self) -> &str {
@@ -496,6 +506,7 @@ impl Node {
 
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).await.expect("sent");
+        self.stream.get_mut().flush().await.expect("sent");
     }
 
     /// The next message; none when the connection has ended.
@@ -556,6 +567,23 @@ impl Node {
 fn moved(moved: &MovedRoutes) -> (String, String) {
     let to = moved.to.as_ref().expect("a node has them");
     (moved.routes.to_string(), to.to_string())
+}
+
+/// A node that beats every 50 ms until it is dropped; whatever it hears ends it.
+pub fn beat<S>(mut node: Node<S>) -> JoinHandle<String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(Duration::from_millis(50));
+        for seq in 0.. {
+            tokio::select! {
+                _ = beat.tick() => node.say(&format!(r#"{{"type":"heartbeat","seq":{seq}}}"#)).await,
+                heard = node.hear() => return format!("{heard:?}"),
+            }
+        }
+        unreachable!()
+    })
 }
 
 /// An address of this machine that a node may have, where there is one: probes of it are
