@@ -120,7 +120,7 @@ impl Agent {
         &mut self,
         health: &mut watch::Receiver<Health>,
     ) -> Result<(Session, bool), ConnectionError> {
-        let connection = Connection::open(&self.config.halod).await?;
+        let connection = Connection::open(&self.config.halod, self.config.tls.as_ref()).await?;
         let mut hello = self.config.hello.clone();
         hello.resume = self.token.clone();
         hello.healthy = health.borrow_and_update().is_healthy();

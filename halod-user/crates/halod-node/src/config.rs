@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use halod_proto::{Hello, HelloError, VERSION};
+use halod_tls::Files;
 
 use crate::drains::Policy;
 use crate::options::{Cli, Options};
-use crate::values::{Endpoint, Span};
+use crate::values::{Endpoint, Span, TlsName};
 
 /// The agent's configuration.
 #[derive(Debug)]
 pub struct Config {
     /// Where HaloD listens for nodes.
     pub halod: Endpoint,
+    /// Files and name for TLS; none: plaintext.
+    pub tls: Option<Tls>,
     /// What the node says of itself, without token and health.
     pub hello: Hello,
     /// What to connect to, and how often.
@@ -34,6 +37,15 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Filter of the log.
     pub log: String,
+}
+
+/// How to speak TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The certificates, read anew for each connection.
+    pub files: Files,
+    /// Whom HaloD's certificate must be for.
+    pub name: TlsName,
 }
 
 /// How the application's health is watched.
@@ -105,6 +117,18 @@ pub enum ConfigError {
         /// A value for it.
         example: &'static str,
     },
+    /// One of the files for TLS was said, another was not.
+    #[error(
+        "TLS needs tls-ca, tls-certificate and tls-key, and there is no {missing}; give \
+         --{missing} FILE too, or none of them for plaintext"
+    )]
+    Tls {
+        /// The one.
+        missing: &'static str,
+    },
+    /// HaloD's host cannot be in a certificate.
+    #[error("no certificate can be for the host of {0}; give --tls-name NAME")]
+    TlsName(String),
     /// The port of one listener was given twice.
     #[error("two ports for listener {0}; give one")]
     TwoPorts(String),
@@ -152,8 +176,12 @@ impl Config {
         hello.check()?;
         let hook_timeout = time(options.hook_timeout, 30_000);
         let load_interval = time(options.load_interval, 5_000);
+        let halod = options.halod.ok_or(missing("halod", "192.0.2.1:7600"))?;
+        let files = (options.tls_ca, options.tls_certificate, options.tls_key);
+        let tls = tls(files, options.tls_name, &halod)?;
         Ok(Config {
-            halod: options.halod.ok_or(missing("halod", "192.0.2.1:7600"))?,
+            halod,
+            tls,
             hello,
             watch: Watch {
                 addresses: options.watch,
@@ -178,6 +206,30 @@ impl Config {
             log: options.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
+}
+
+/// All three files, or none.
+fn tls(
+    files: (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>),
+    name: Option<TlsName>,
+    halod: &Endpoint,
+) -> Result<Option<Tls>, ConfigError> {
+    let missing = |missing| Err(ConfigError::Tls { missing });
+    let files = match files {
+        (None, None, None) if name.is_none() => return Ok(None),
+        (None, ..) => return missing("tls-ca"),
+        (_, None, _) => return missing("tls-certificate"),
+        (.., None) => return missing("tls-key"),
+        (Some(ca), Some(certificate), Some(key)) => Files {
+            ca,
+            certificate,
+            key,
+        },
+    };
+    let name = name
+        .or_else(|| halod.host())
+        .ok_or_else(|| ConfigError::TlsName(halod.as_str().to_owned()))?;
+    Ok(Some(Tls { files, name }))
 }
 
 fn read(file: &Path) -> Result<Options, ConfigError> {

@@ -1,16 +1,21 @@
 //! A connection to HaloD: messages instead of bytes.
 
+use std::fmt::Debug;
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use halod_proto::{
     FromHalod, LineCodec, LineError, MAX_LINE_TO_NODE, MessageError, ToHalod, VERSION,
 };
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
+use crate::config::Tls;
 use crate::values::Endpoint;
 
 /// How long a connection, and then the answer to the hello, may take.
@@ -26,6 +31,12 @@ pub enum ConnectionError {
     /// It could not be made.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Files(#[from] halod_tls::Error),
+    /// HaloD's end of TLS is not as it should be.
+    #[error("no TLS with HaloD: {0}{hint}", hint = hint(.0))]
+    Tls(io::Error),
     /// It broke.
     #[error("connection lost: {0}")]
     Lost(io::Error),
@@ -55,25 +66,39 @@ pub enum ConnectionError {
     NoInterval,
 }
 
+/// TCP, or TLS over it.
+trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for S {}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     codec: LineCodec,
     input: Box<[u8]>,
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects; where there is something for TLS, with that alone.
     ///
     /// # Errors
-    /// The name is unknown, or nobody answers there in time.
-    pub async fn open(halod: &Endpoint) -> Result<Connection, ConnectionError> {
+    /// The name is unknown, nobody answers there in time, or not with the right certificate.
+    pub async fn open(halod: &Endpoint, tls: Option<&Tls>) -> Result<Connection, ConnectionError> {
+        let tls = tls.map(connector).transpose()?;
         let stream = timeout(PATIENCE, TcpStream::connect(halod.as_str()))
             .await
             .map_err(|_| ConnectionError::Late("connection"))?
             .map_err(ConnectionError::Connect)?;
         tune(&stream).map_err(ConnectionError::Connect)?;
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some((connector, name)) => {
+                let handshake = timeout(PATIENCE, connector.connect(name, stream)).await;
+                let handshake = handshake.map_err(|_| ConnectionError::Late("handshake of TLS"))?;
+                Box::new(handshake.map_err(ConnectionError::Tls)?)
+            }
+        };
         let codec = LineCodec::new(MAX_LINE_TO_NODE);
         Ok(Connection {
             stream,
@@ -97,6 +122,10 @@ impl Connection {
             match self.stream.read(&mut self.input).await {
                 Ok(0) => return Err(ConnectionError::Closed),
                 Ok(count) => self.codec.feed(&self.input[..count]),
+                // HaloD judges our certificate after the handshake is over for us.
+                Err(error) if rustls_error(&error).is_some() => {
+                    return Err(ConnectionError::Tls(error));
+                }
                 Err(error) => return Err(ConnectionError::Lost(error)),
             }
         }
@@ -109,7 +138,11 @@ impl Connection {
     pub async fn send(&mut self, message: &ToHalod) -> Result<(), ConnectionError> {
         let line = message.to_line();
         // HaloD reads all the time; where even the buffers are full, it does not any more.
-        match timeout(UNACKNOWLEDGED, self.stream.write_all(line.as_bytes())).await {
+        let written = async {
+            self.stream.write_all(line.as_bytes()).await?;
+            self.stream.flush().await
+        };
+        match timeout(UNACKNOWLEDGED, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(ConnectionError::Lost(error)),
             Err(_) => Err(ConnectionError::Lost(io::ErrorKind::TimedOut.into())),
@@ -125,6 +158,47 @@ impl Connection {
             io::Result::Ok(())
         };
         let _ = timeout(Duration::from_millis(500), end).await;
+    }
+}
+
+/// Reads the files: whoever renews them need not restart the agent.
+fn connector(tls: &Tls) -> Result<(TlsConnector, ServerName<'static>), ConnectionError> {
+    let credentials = tls.files.load()?;
+    let days = credentials.certificate()?.days_left(SystemTime::now());
+    let certificate = tls.files.certificate.display();
+    match days {
+        None => tracing::error!("{certificate} has expired; HaloD will refuse it"),
+        Some(days) if days < halod_tls::SOON => {
+            tracing::warn!("{certificate} expires in {days} days");
+        }
+        Some(_) => {}
+    }
+    let connector = TlsConnector::from(Arc::new(halod_tls::client(credentials)?));
+    Ok((connector, tls.name.0.clone()))
+}
+
+fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// What to do about an error of TLS, where its own words do not say.
+fn hint(error: &io::Error) -> &'static str {
+    use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
+    match rustls_error(error) {
+        Some(Error::InvalidMessage(_)) => {
+            "; what answers there speaks no TLS, or takes no more connections now: see halod's log"
+        }
+        Some(Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature)) => {
+            "; its certificate is not from the CA in --tls-ca"
+        }
+        Some(Error::AlertReceived(Alert::CertificateExpired)) => {
+            "; it says that this node's certificate has expired: `halodctl pki issue` makes another"
+        }
+        Some(Error::AlertReceived(Alert::UnknownCA | Alert::DecryptError)) => {
+            "; it says that this node's certificate is not from its CA"
+        }
+        Some(Error::AlertReceived(_)) => "; halod's log says why",
+        _ => "",
     }
 }
 

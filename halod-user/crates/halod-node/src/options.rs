@@ -8,7 +8,7 @@ use halod_proto::NodeName;
 use serde::Deserialize;
 
 use crate::drains::Policy;
-use crate::values::{self, Endpoint, NodePort, Span, parse};
+use crate::values::{self, Endpoint, NodePort, Span, TlsName, parse};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -36,6 +36,26 @@ pub struct Options {
     #[arg(long, value_name = "HOST:PORT", value_parser = parse::<Endpoint>)]
     #[serde(deserialize_with = "values::one")]
     pub halod: Option<Endpoint>,
+
+    /// Speak TLS: the CA that HaloD's certificate is from (PEM)
+    #[arg(long, value_name = "FILE")]
+    #[serde(alias = "tls-ca")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// This node's certificate, with its name as DNS name (PEM)
+    #[arg(long, value_name = "FILE")]
+    #[serde(alias = "tls-certificate")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE")]
+    #[serde(alias = "tls-key")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Name or address that HaloD's certificate must be for [default: the host of --halod]
+    #[arg(long, value_name = "NAME", value_parser = parse::<TlsName>)]
+    #[serde(deserialize_with = "values::one", alias = "tls-name")]
+    pub tls_name: Option<TlsName>,
 
     /// The node's name: a-z, 0-9, '.' and '-', at most 63
     #[arg(long)]
@@ -123,6 +143,10 @@ impl Options {
         }
         Options {
             halod: self.halod.or(file.halod),
+            tls_ca: self.tls_ca.or(file.tls_ca),
+            tls_certificate: self.tls_certificate.or(file.tls_certificate),
+            tls_key: self.tls_key.or(file.tls_key),
+            tls_name: self.tls_name.or(file.tls_name),
             name: self.name.or(file.name),
             address: list(self.address, file.address),
             port: list(self.port, file.port),

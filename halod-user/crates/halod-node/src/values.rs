@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use crate::drains::Policy;
@@ -67,6 +68,26 @@ impl Value for Endpoint {
         };
         let whole = SocketAddr::read(text).is_some() || named().is_some();
         whole.then(|| Endpoint(text.to_owned()))
+    }
+}
+
+impl Endpoint {
+    /// The host, as a certificate names it.
+    pub fn host(&self) -> Option<TlsName> {
+        let (host, _) = self.0.rsplit_once(':')?;
+        TlsName::read(host.trim_matches(['[', ']']))
+    }
+}
+
+/// Whom a certificate is for: a DNS name or an IP address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsName(pub ServerName<'static>);
+
+impl Value for TlsName {
+    const FORM: &str = "a DNS name or an IP address, such as halod or 192.0.2.1";
+
+    fn read(text: &str) -> Option<TlsName> {
+        ServerName::try_from(text.to_owned()).ok().map(TlsName)
     }
 }
 

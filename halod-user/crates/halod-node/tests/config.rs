@@ -75,6 +75,19 @@ fn wrong_options() {
             with(&["--watch-interval", "5"]),
             &["\"5\" is not a time", "such as 200ms"],
         ),
+        (
+            with(&["--tls-ca", "ca.pem", "--tls-key", "n1.key"]),
+            &["there is no tls-certificate; give --tls-certificate FILE too"],
+        ),
+        (with(&["--tls-name", "halod"]), &["there is no tls-ca;"]),
+        (
+            with(&["--tls-ca", "a", "--tls-certificate", "b"]),
+            &["there is no tls-key;"],
+        ),
+        (
+            with(&["--tls-name", "ha lod"]),
+            &["\"ha lod\" is not a DNS name or an IP address"],
+        ),
         (with(&["--port", "browsers"]), &["is not LISTENER=PORT"]),
         (
             with(&["--port", "a=1", "--port", "a=2"]),
