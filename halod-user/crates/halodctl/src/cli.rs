@@ -1,11 +1,13 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use halod_control::DEFAULT_SOCKET;
+use halod_proto::NodeName;
 use halod_routes::{MAX_ROUTES, MAX_SLOTS};
 
 const EXIT_CODES: &str = "\
@@ -73,6 +75,9 @@ pub enum Command {
     /// Talk to the kernel module directly, past the daemon.
     #[command(subcommand)]
     Kernel(Kernel),
+    /// Make certificates for halod and its nodes.
+    #[command(subcommand)]
+    Pki(Pki),
     /// Print a script that completes halodctl's command line in a shell.
     Completions {
         /// The shell.
@@ -163,4 +168,47 @@ pub enum Kernel {
         #[arg(long, value_name = "GENERATION")]
         expected: Option<u64>,
     },
+}
+
+/// What certificates can be made.
+#[derive(Debug, Subcommand)]
+pub enum Pki {
+    /// Make a CA: ca.pem, which goes to halod and every node, and ca.key, which stays here.
+    Init {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make the certificate of a node, or of halod: NAME.pem and NAME.key.
+    Issue {
+        /// The node's name, as in its hello; for halod the name that agents know it by.
+        name: NodeName,
+
+        /// For halod's end, not for a node's.
+        #[arg(long)]
+        server: bool,
+
+        /// An address that the certificate is for too; can be given more than once.
+        #[arg(long, value_name = "IP")]
+        address: Vec<IpAddr>,
+
+        /// How many days it is good for.
+        #[arg(long, value_name = "N", default_value_t = 365,
+              value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where certificates are written.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Directory of the CA and of what it issues.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// Replace files that are there.
+    #[arg(long)]
+    pub force: bool,
 }

@@ -7,6 +7,7 @@ mod kernel_show;
 mod listeners;
 mod node;
 mod nodes;
+mod pki;
 mod plan;
 mod routes;
 mod scaling;
@@ -33,6 +34,7 @@ pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Kernel(Kernel::Flush { yes, expected }) => {
             kernel_flush::run(*yes, *expected, output).await
         }
+        Command::Pki(pki) => pki::run(pki, output),
         Command::Completions { shell } => completions::run(*shell, output),
     }
 }
