@@ -42,6 +42,7 @@ example        the push servers of docs/examples
 agent_events   what agents tell on their event streams
 machine        a node's machine: push server and agent; kill it, cut its link
 peer           a node that speaks the protocol by itself
+pki            certificates, by halodctl pki
 daemon         halod: its configuration, process and control socket
 cluster        daemon, machines and kernel together
 subscribers    browsers: Server-Sent Events and WebSocket, reconnecting

@@ -47,6 +47,7 @@ class Cluster:
         self.net = net
         self._push, self._options = push, options
         self.directory = directory
+        self.pki = Pki(directory).create() if settings.tls else None
         self.daemon = Daemon(net.halod, directory, settings)
         self.kernel = Kernel(net.halod)
         self.machines: dict[str, Machine] = {}
@@ -61,7 +62,8 @@ class Cluster:
         name = f"n{number}"
         if name not in self.machines:
             routes = self.daemon.settings.routes
-            self.machines[name] = Machine(self.net, number, self.directory, routes, self._push, self._options)
+            options = self._options + (self.pki.issue(name).options(name) if self.pki else ())
+            self.machines[name] = Machine(self.net, number, self.directory, routes, self._push, options)
         return self.machines[name]
 
     def start(self, nodes: int) -> "Cluster":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import addresses, paths
+from . import addresses, paths, pki
 from .netns import Namespace
 from .process import Process
 from .wait import until
@@ -25,7 +25,7 @@ control = "{directory}/control.sock"
 {listeners}
 [nodes]
 listen = ["{gateway}:{port}"]
-plaintext_from = ["192.0.2.0/24"]
+plaintext_from = [{plaintext_from}]
 heartbeat = "{heartbeat_ms}ms"
 heartbeat_misses = {heartbeat_misses}
 rejoin = "{rejoin_ms}ms"
@@ -33,7 +33,13 @@ restart_grace = "{restart_grace_ms}ms"
 hold_back = "{hold_back_ms}ms"
 max_nodes = 64
 max_handshakes = {max_handshakes}
-{more}"""
+{tls_section}{more}"""
+TLS = """
+[nodes.tls]
+ca = "{ca}"
+certificate = "{certificate}"
+key = "{key}"
+"""
 LISTENER = """
 [[listener]]
 name = "{name}"
@@ -64,6 +70,7 @@ class Settings:
     # Machines are killed and come back for their own reasons.
     hold_back_ms: int = 0
     max_handshakes: int = 64
+    tls: bool = False  # nodes must use it then
     more: str = ""  # sections
 
     def toml(self, directory: Path) -> str:
@@ -77,6 +84,8 @@ class Settings:
             )
         )
         return CONFIG.format(
+            plaintext_from="" if self.tls else '"192.0.2.0/24"',
+            tls_section=TLS.format(**pki.Pki(directory).files("halod")) if self.tls else "",
             directory=directory,
             listeners=listeners,
             gateway=addresses.NODES_GATEWAY4,
