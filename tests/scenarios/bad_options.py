@@ -22,9 +22,11 @@ def run(lab: Lab) -> None:
 
     # The daemon's file. Its own words are those of the tests of the crate; here is what only a whole one shows.
     listeners = good[good.index("[[listener]]") : good.index("[nodes]")]
+    second = good.replace('"2001:db8:100::1"', '"198.51.100.2"', 1)
+    line = second[: second.index('"198.51.100.2"')].count("\n") + 1
     for text, words in (
         (good.replace(listeners, ""), (f"{bad}: there is no listener", "[[listener]]")),
-        (good.replace('"2001:db8:100::1"', '"198.51.100.2"', 1), (":10: 198.51.100.2", "second address of its family")),
+        (second, (f"{bad}:{line}: 198.51.100.2", "second address of its family")),
         (good.replace("routes = 24", "routes = 24\nport = 8000"), (f"{bad}:3: unknown field `port`",)),
         (
             good.replace("routes = 24", "routes = 32769").replace("max_nodes = 64", "max_nodes = 0"),

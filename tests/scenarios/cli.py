@@ -81,7 +81,11 @@ def reports(cluster: Cluster) -> None:
     }  # fmt: skip
     equal({name: status[name] for name in expected}, expected, "status")
     kernel = cluster.kernel.status()
-    equal(status["kernel"], {"state": "in_step", "generation": kernel["generation"], "version": kernel["version"]}, "the kernel in status")
+    expected = {
+        "state": "in_step", "generation": kernel["generation"], "version": kernel["version"],
+        "draining": 0, "flows": 0, "flow_slots": 0, "forward_full": cluster.kernel.counters()["forward_full"],
+    }  # fmt: skip
+    equal(status["kernel"], expected, "the kernel in status")
     for words in (f"Generation    {table.generation}\n", "2 active, 1 reserve", "24 in 2 slots", "in step"):
         contains(shown(cluster, "status"), words, "status for people")
 
