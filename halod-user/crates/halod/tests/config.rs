@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use halod::config::Config;
+use halod::config::{Config, Nodes};
 use halod_cluster::{Failover, Measure};
 use halod_proto::Protocol;
 
@@ -88,7 +88,7 @@ fn the_packaged_examples_comments_are_right() {
     let shown = |line: &str| {
         let rest = line.strip_prefix("# ").unwrap_or_default();
         let key = rest.split(" = ").next().filter(|key| *key != rest);
-        rest == "[scale]"
+        matches!(rest, "[scale]" | "[nodes.tls]")
             || key.is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
     };
     let uncommented = text.lines().map(|line| match shown(line) {
@@ -99,7 +99,9 @@ fn the_packaged_examples_comments_are_right() {
     let all = parse(&all).expect("every key");
     let plain = Config::load(&path).expect("the example");
     assert_eq!((all.drain, all.failover), (plain.drain, plain.failover));
-    assert_eq!(all.nodes, plain.nodes);
+    let tls = all.nodes.tls.clone();
+    assert!(tls.is_some());
+    assert_eq!(all.nodes, Nodes { tls, ..plain.nodes });
     let scale = all.scale.expect("[scale]");
     assert_eq!(scale.interval, Duration::from_secs(60));
 }
