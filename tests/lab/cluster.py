@@ -6,6 +6,7 @@ from . import addresses
 from .daemon import Daemon, Settings
 from .kernel import Kernel
 from .machine import Machine, Pushes
+from .pki import Pki
 from .pushserver import PushServer
 from .topology import Topology
 from .wait import until

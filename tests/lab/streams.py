@@ -16,6 +16,9 @@ Connected = Callable[[socket.socket, str], None]
 class Streams(Browsers):
     """Users of push_server.py; `_last` is what each resumes after."""
 
+    # Hundreds of them in one event loop, on an emulated machine: theirs may be the time that passes.
+    connect_timeout = 30.0
+
     def __init__(self, users: list[User], keepalive: int = KEEPALIVE):
         super().__init__(users, keepalive)
         self._last: dict[int, str] = {}

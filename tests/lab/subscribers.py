@@ -80,6 +80,8 @@ class User:
 class Browsers:
     """All users' browsers, in the event loop of the calling thread."""
 
+    connect_timeout = CONNECT_TIMEOUT
+
     def __init__(self, users: list[User], keepalive: int = KEEPALIVE):
         self.users = users
         self._keepalive = (
@@ -94,7 +96,7 @@ class Browsers:
     async def start(self) -> None:
         """Opens every subscription; returns at once, see `User.connected`."""
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         self._tasks = [asyncio.create_task(self._live(user)) for user in self.users]
 

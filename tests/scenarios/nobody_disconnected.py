@@ -83,11 +83,11 @@ def run(lab: Lab) -> None:
     print(f"# {losses['asked']} reconnects, all asked for; {len(broken)} broken; {len(refused)} new connections refused;"
           f" {sum(map(len, rounds.sent.values()))} messages")  # fmt: skip
     equal(broken, [], "connections that ended without their user being asked")
+    counters = cluster.kernel.counters()
+    equal({name: count for name, count in counters.items() if name.startswith("drop_") and count}, {}, "packets dropped")
     equal(refused, [], "connections that were tried and did not come to be")
     until("every stream to be complete and in order", lambda: all(map(rounds.complete, users)), 30)
     check(losses["asked"] > CONNECTIONS and len(users) > CONNECTIONS, f"users moved and came: {losses}, {len(users)} users")
-    counters = cluster.kernel.counters()
-    equal({name: count for name, count in counters.items() if name.startswith("drop_") and count}, {}, "packets dropped")
     clients.run(streams.stop())
 
 
