@@ -160,8 +160,12 @@ impl<K: Kernel> Daemon<K> {
         drop(shared);
         // READY for systemd; no systemd is no error.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        // The heart ends at once, before it could hear the connections close: no node is lost.
-        heart.run(shutdown).await;
+        // A task like the sessions, it takes its turn with them: what `block_on` runs itself comes
+        // before all but 61 of them. It ends at once, before it could hear the connections close: no
+        // node is lost.
+        let mut beating = JoinSet::new();
+        beating.spawn(heart.run(shutdown));
+        beating.join_all().await;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         while tasks.join_next().await.is_some() {}
     }

@@ -29,6 +29,7 @@ use halod_proto::FromHalod;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::config::MAX_NODES;
 use crate::kernel::{Changes, Kernel};
 use crate::server::Handshakes;
 use crate::shutdown::Shutdown;
@@ -40,6 +41,13 @@ pub use peers::Outbox;
 use commit::InKernel;
 use peers::Peers;
 use watch::Watchers;
+
+/// How many inputs wait for the heart. Sessions wait with further ones.
+const QUEUE: usize = 1024;
+
+/// In so many rounds every node is heard, although each has said a few things: the queue holds 1,024,
+/// and of so many sockets the runtime hears at once.
+const ROUNDS: usize = 4 * MAX_NODES as usize / QUEUE;
 
 /// How often the kernel's table is looked at although nothing was heard of it.
 const CHECK: Duration = Duration::from_secs(1);
@@ -91,7 +99,7 @@ pub struct Parts<K> {
 impl<K: Kernel> Heart<K> {
     /// A heart, and where other tasks send what happens.
     pub fn new(parts: Parts<K>) -> (Heart<K>, mpsc::Sender<Input>) {
-        let (sender, inputs) = mpsc::channel(1024);
+        let (sender, inputs) = mpsc::channel(QUEUE);
         let heart = Heart {
             in_kernel: InKernel::in_step(parts.cluster.generation(), parts.kernel_status),
             cluster: parts.cluster,
@@ -140,11 +148,17 @@ impl<K: Kernel> Heart<K> {
     /// A deadline has passed. Whatever was said before it counts first: it may lie unread in a
     /// socket or in our own queue, for as long as we were busy ourselves.
     async fn tick(&mut self) {
-        // Sessions whose sockets have become readable run now.
-        tokio::task::yield_now().await;
-        for _ in 0..self.inputs.len() {
-            if let Ok(input) = self.inputs.try_recv() {
-                self.input(input).await;
+        for _ in 0..ROUNDS {
+            // Sessions whose sockets have become readable run now.
+            tokio::task::yield_now().await;
+            let waiting = self.inputs.len();
+            if waiting == 0 {
+                break;
+            }
+            for _ in 0..waiting {
+                if let Ok(input) = self.inputs.try_recv() {
+                    self.input(input).await;
+                }
             }
         }
         let Some(deadline) = self.cluster.next_deadline().map(|t| self.instant(t)) else {
