@@ -21,6 +21,10 @@ use crate::tls;
 /// How long a node may take to read one message before its connection is cut.
 const WRITE: Duration = Duration::from_secs(5);
 
+/// How much of a connection is read at once: many heartbeats, and little memory for each of
+/// thousands of nodes.
+const READ: usize = 1024;
+
 /// How long a connection that is being closed may take to read why.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -90,7 +94,7 @@ pub async fn run<S: Stream>(
     let mut reader = Reader {
         stream: read,
         codec: LineCodec::new(MAX_HELLO),
-        buffer: vec![0; 8192].into(),
+        buffer: vec![0; READ].into(),
     };
     let reason = match timeout_at(deadline, reader.next()).await {
         Ok(Ok(ToHalod::Hello(hello))) => match admitted(certificate.as_ref(), &hello) {
