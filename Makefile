@@ -2,7 +2,7 @@
 # Names of what can be made; each step is a small script that knows when it is up to date.
 # KERNEL=7.2 picks another series of Debian's kernels, KDIR=TREE builds the module for another tree.
 
-.PHONY: help demo test vm bench bench-quick bench-drain module user root toolchain kernel check update clean distclean
+.PHONY: help demo test vm bench bench-quick bench-drain bench-heartbeats module user root toolchain kernel check update clean distclean
 # Two at a time: the kernel's tree and the userspace programs do not need each other.
 MAKEFLAGS += --no-print-directory -j2
 export KERNEL KDIR
@@ -28,6 +28,9 @@ bench-quick: module ## the same of HaloD alone, against the baseline
 bench-drain: module user ## nobody disconnected, with 2,000 connections (CONNECTIONS=N) while the cluster changes
 	@CONNECTIONS=$(or $(CONNECTIONS),2000) SPREAD=$(or $(SPREAD),20) \
 		tests/vm/run --name bench-drain --timeout 7200 -- tests/run-scenarios nobody_disconnected
+
+bench-heartbeats: toolchain ## what 2,048 nodes' heartbeats cost halod, and how long a loss takes meanwhile
+	@scripts/bench-heartbeats
 
 module: lab ## the kernel module, build/kmod/halod.ko
 	@scripts/module

@@ -3,6 +3,7 @@
 //! same daemon on the real one.
 #![allow(dead_code, reason = "not every test uses every part")]
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -193,8 +194,8 @@ impl Kernel for Memory {
         if table.generation <= expected {
             return refuse("generation must be greater than the expected one");
         }
-        let known = |id: &u32| *id == 0 || table.nodes.iter().any(|n| n.id == *id);
-        if table.routes.is_empty() || !table.routes.iter().all(known) {
+        let known: HashSet<u32> = table.nodes.iter().map(|n| n.id).chain([0]).collect();
+        if table.routes.is_empty() || !table.routes.iter().all(|id| known.contains(id)) {
             return refuse("a route has a node that is not in the table");
         }
         if let Some(store) = &state.store {
@@ -209,7 +210,8 @@ impl Kernel for Memory {
         }
         let ascending = table.drains.is_sorted_by(|a, b| a.route < b.route);
         let whole = table.drains.iter().all(|drain| {
-            (1..=3).contains(&drain.formers.len()) && drain.formers.iter().all(|f| known(&f.node))
+            (1..=3).contains(&drain.formers.len())
+                && drain.formers.iter().all(|f| known.contains(&f.node))
         });
         if !ascending || !whole {
             return refuse("a drain is wrong");
