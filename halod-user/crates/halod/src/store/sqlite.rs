@@ -1,6 +1,6 @@
 //! The store in one SQLite file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -200,7 +200,10 @@ impl Store for Sqlite {
         let Ok(generation) = i64::try_from(saved.generation) else {
             return Err(self.wrong(format!("generation {} is too large", saved.generation)));
         };
-        let (now, last_turn) = self.rows(record);
+        let (changed, last_turn) = self.changed(record);
+        let there: HashSet<NodeId> = saved.nodes.iter().map(|node| node.id).collect();
+        let known = self.written.keys().copied();
+        let gone: Vec<NodeId> = known.filter(|id| !there.contains(id)).collect();
         let result = (|| {
             let tx = self.db.transaction()?;
             tx.prepare_cached(
@@ -210,19 +213,10 @@ impl Store for Sqlite {
             if self.written.is_empty() {
                 tx.execute("DELETE FROM node", [])?;
             }
-            for id in self.written.keys().filter(|id| !now.contains_key(id)) {
+            // A name may pass from one id to another: all old rows go before a new one comes.
+            for id in changed.iter().map(|written| &written.node.id).chain(&gone) {
                 tx.prepare_cached("DELETE FROM node WHERE id = ?")?
                     .execute([id.0])?;
-            }
-            // A name may pass from one id to another: all old rows go before a new one comes.
-            let changed: Vec<&Written> = now
-                .iter()
-                .filter(|(id, w)| self.written.get(id) != Some(w))
-                .map(|(_, w)| w)
-                .collect();
-            for written in &changed {
-                tx.prepare_cached("DELETE FROM node WHERE id = ?")?
-                    .execute([written.node.id.0])?;
             }
             for written in &changed {
                 insert(&tx, written)?;
@@ -242,7 +236,11 @@ impl Store for Sqlite {
         })();
         match result {
             Ok(()) => {
-                self.written = now;
+                for id in &gone {
+                    self.written.remove(id);
+                }
+                let changed = changed.into_iter();
+                self.written.extend(changed.map(|w| (w.node.id, w)));
                 self.last_turn = last_turn;
                 self.drains = !saved.drains.is_empty();
                 Ok(())
@@ -256,26 +254,25 @@ impl Store for Sqlite {
 }
 
 impl Sqlite {
-    /// The nodes' rows for a record. A node keeps its `turn` as long as the order allows, so
-    /// that a node that goes to the end does not change the rows of all others.
-    fn rows(&self, record: &Record) -> (HashMap<NodeId, Written>, i64) {
+    /// The nodes' rows that are others than the file's. A node keeps its `turn` as long as the order
+    /// allows, so that a node that goes to the end does not change the rows of all others.
+    fn changed(&self, record: &Record) -> (Vec<Written>, i64) {
         let (mut floor, mut last) = (0, self.last_turn);
-        let mut rows = HashMap::new();
+        let mut changed = Vec::new();
         for node in &record.saved.nodes {
-            let before = self
-                .written
-                .get(&node.id)
-                .map(|w| w.turn)
-                .filter(|&t| t > floor);
-            let turn = before.unwrap_or_else(|| {
+            let before = self.written.get(&node.id);
+            let turn = before.map(|w| w.turn).filter(|&t| t > floor);
+            let turn = turn.unwrap_or_else(|| {
                 last += 1;
                 last
             });
             floor = turn;
-            let node = node.clone();
-            rows.insert(node.id, Written { node, turn });
+            if before.is_none_or(|w| w.turn != turn || w.node != *node) {
+                let node = node.clone();
+                changed.push(Written { node, turn });
+            }
         }
-        (rows, last)
+        (changed, last)
     }
 }
 
