@@ -195,7 +195,8 @@ async fn admit(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     };
     match &shared.tls {
         Some(certificates) if tls => {
-            let accept = certificates.accept(stream);
+            // Apart, since the task lives on for as long as the node, and this does not.
+            let accept = Box::pin(certificates.accept(stream));
             match timeout_at(newcomer.deadline, accept).await {
                 Ok(Ok((stream, certificate))) => {
                     session::run(stream, Some(certificate), newcomer, shared).await;

@@ -109,7 +109,7 @@ impl Tls {
     pub async fn accept(
         &self,
         stream: TcpStream,
-    ) -> Result<(TlsStream<Bounded>, Certificate), (String, TcpStream)> {
+    ) -> Result<(Box<TlsStream<Bounded>>, Certificate), (String, TcpStream)> {
         let stream = Bounded {
             stream,
             left: UNKNOWN,
@@ -127,7 +127,7 @@ impl Tls {
         match certificate {
             Ok(certificate) => {
                 bounded.left = usize::MAX;
-                Ok((stream, certificate))
+                Ok((Box::new(stream), certificate))
             }
             Err(error) => {
                 let (bounded, _) = stream.into_inner();
