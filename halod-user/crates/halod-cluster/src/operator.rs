@@ -61,14 +61,20 @@ impl Cluster {
         if let Some(node) = self.members.get_mut(id) {
             node.parked = true;
         }
-        outcome.kept_back = Some(id);
+        // Not to fill the very slot that it left. One that was vacant before has nobody else.
+        outcome.kept_back = slot.map(|_| id);
         outcome.tell.push(id);
         outcome.causes.push(format!("{name} reserved by operator"));
         let node = name.clone();
         outcome.notices.push(Notice::NodeReserved { node });
-        Ok(match slot {
-            Some(slot) => format!("{name} is in reserve; it left slot {slot}"),
-            None => format!("{name} is in reserve"),
+        let fills = self.slots.vacant().filter(|_| slot.is_none());
+        let fills = fills.filter(|_| self.node(id).is_some_and(Node::eligible));
+        Ok(match (slot, fills) {
+            (Some(left), _) => format!("{name} is in reserve; it left slot {left}"),
+            (None, Some(fills)) => format!(
+                "{name} was put into reserve, and out of it at once: slot {fills} was without a node"
+            ),
+            (None, None) => format!("{name} is in reserve"),
         })
     }
 

@@ -76,6 +76,19 @@ pub fn slots(
         .filter(|id| !newcomers.contains(id) && fit(*id))
         .collect();
     waiting.extend(&newcomers);
+    // Back from draining, for vacant slots alone; `parked` until it is put to work.
+    let taken_back = match event {
+        Event::Operator {
+            command: Command::Reserve(name),
+            ..
+        } => before
+            .named(name)
+            .filter(|node| node.state == NodeState::Draining)
+            .map(|node| node.id)
+            .filter(|id| fit(*id) && after(*id).is_some_and(|a| a.state != NodeState::Draining)),
+        _ => None,
+    };
+    waiting.extend(taken_back);
     // Who waits with them, but not to be put to work by this event.
     let mut last_resort: Vec<NodeId> = before
         .nodes
@@ -149,7 +162,7 @@ pub fn slots(
         }
     }
     // Up to active_min.
-    waiting.retain(|id| !parked(*id));
+    waiting.retain(|id| !parked(*id) && taken_back != Some(*id));
     while filled(&slots) < config.active_min as usize && room(&slots) && !waiting.is_empty() {
         slots.push(Some(waiting.remove(0)));
     }

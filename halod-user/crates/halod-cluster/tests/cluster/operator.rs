@@ -92,6 +92,27 @@ fn reserve_is_refused_where_no_active_node_would_be_left() {
 }
 
 #[test]
+fn reserve_takes_a_draining_node_back_for_a_slot_without_one() {
+    let mut sim = Sim::new(config(24, 1, 1));
+    sim.join_all(&["n1", "n2"]);
+    sim.operator(Command::Drain(name("n1")))
+        .0
+        .expect("n2 takes its place");
+    sim.unhealthy("n2");
+    assert_eq!(sim.slots(), ["-"]);
+    let result = reserve(&mut sim, "n1").expect("it is there");
+    assert!(result.contains("slot 1 was without a node"), "{result}");
+    assert_eq!(sim.slots(), ["n1"]);
+    // While there is another, it waits.
+    sim.say("n2", ToHalod::Healthy);
+    sim.operator(Command::Drain(name("n1")))
+        .0
+        .expect("n2 takes its place");
+    assert_eq!(reserve(&mut sim, "n1"), Ok("n1 is in reserve".into()));
+    assert_eq!(sim.slots(), ["n2"]);
+}
+
+#[test]
 fn remove_fills_the_slot_deletes_the_record_and_closes() {
     let mut sim = Sim::new(config(24, 2, 1));
     sim.join_all(&["n1", "n2", "n3"]);

@@ -302,9 +302,14 @@ fn lost_by(sim: &Sim, before: &View, event: &Event, actions: &[Action]) -> BTree
                 .iter()
                 .any(|a| matches!(a, Action::Reply { result: Ok(_), .. }));
             match command {
-                Command::Reserve(name) | Command::Drain(name) | Command::Remove(name) if ok => {
+                Command::Drain(name) | Command::Remove(name) if ok => {
                     before.named(name).map(|node| node.id)
                 }
+                // One that drained has no slot to lose, and may fill one now.
+                Command::Reserve(name) if ok => before
+                    .named(name)
+                    .filter(|node| node.state == NodeState::Active)
+                    .map(|node| node.id),
                 _ => None,
             }
         }
