@@ -13,7 +13,7 @@ use crate::packet::{self, Flows, CELLS_MIN};
 const CELLS_MAX: usize = 1 << 22;
 
 /// One flow, or none.
-struct Cell(Atomic<u64>);
+pub(crate) struct Cell(Atomic<u64>);
 
 impl packet::Cell for Cell {
     fn load(&self) -> u64 {
@@ -51,7 +51,7 @@ impl FlowMemory {
 
     /// The set as packets see it.
     #[inline(always)]
-    pub(crate) fn view(&self) -> Flows<'_, impl packet::Cell> {
+    pub(crate) fn view(&self) -> Flows<'_, Cell> {
         Flows::new(&self.cells, self.key)
     }
 

@@ -8,10 +8,10 @@ use kernel::sync::Arc;
 
 use crate::ffi::clock;
 use crate::ffi::netfilter::Family;
-use crate::flows::FlowMemory;
+use crate::flows::{Cell, FlowMemory};
 use crate::packet::{
-    self, Address, Addresses, Bucket, Cell, Drain, Draining, Former, Id, Input, Listener, Node,
-    Range, Refusal, Storage, Target, View,
+    self, Address, Addresses, Bucket, Drain, Draining, Former, Id, Input, Listener, Node, Range,
+    Refusal, Source, Storage, Target, View,
 };
 
 /// Tables are as large as their senders like, within the limits: charge them.
@@ -131,34 +131,10 @@ impl Table {
         Ok(table)
     }
 
-    /// What tells most packets that are not ours; see `packet::concerns_v4`.
+    /// What tells most packets that are not ours; see `packet::concern_v4`.
     #[inline(always)]
     pub(crate) fn filter(&self) -> &[u64] {
         &self.filter
-    }
-
-    /// The table as packets see it.
-    #[inline(always)]
-    pub(crate) fn view(&self) -> View<'_> {
-        View {
-            buckets: &self.buckets,
-            ranges: &self.ranges,
-            listeners: &self.listeners,
-            nodes: &self.nodes,
-            bases: &self.bases,
-            routes: &self.routes,
-            drains: &self.drains,
-            draining: &self.draining,
-        }
-    }
-
-    /// What is known of draining routes' connections now.
-    #[inline(always)]
-    pub(crate) fn draining(&self) -> Draining<'_, impl Cell> {
-        Draining {
-            flows: self.flows.as_ref().map(|flows| flows.view()),
-            now: clock::now(),
-        }
     }
 
     /// Whether a listener is of an IP version.
@@ -177,5 +153,31 @@ impl Table {
     /// The memory of their flows.
     pub(crate) fn flows(&self) -> Option<&Arc<FlowMemory>> {
         self.flows.as_ref()
+    }
+}
+
+impl Source for Table {
+    type Cell = Cell;
+
+    #[inline(always)]
+    fn view(&self) -> View<'_> {
+        View {
+            buckets: &self.buckets,
+            ranges: &self.ranges,
+            listeners: &self.listeners,
+            nodes: &self.nodes,
+            bases: &self.bases,
+            routes: &self.routes,
+            drains: &self.drains,
+            draining: &self.draining,
+        }
+    }
+
+    #[inline(always)]
+    fn draining(&self) -> Draining<'_, Cell> {
+        Draining {
+            flows: self.flows.as_ref().map(|flows| flows.view()),
+            now: clock::now(),
+        }
     }
 }

@@ -38,19 +38,9 @@ u64 halod_percpu_sum(void *percpu, unsigned int index)
 	return sum;
 }
 
-int halod_skb_network_offset(const struct sk_buff *skb)
-{
-	return skb_network_offset(skb);
-}
-
 unsigned int halod_skb_headlen(const struct sk_buff *skb)
 {
 	return skb_headlen(skb);
-}
-
-u8 halod_skb_ip_summed(const struct sk_buff *skb)
-{
-	return skb->ip_summed;
 }
 
 void halod_skb_csum_add(struct sk_buff *skb, u32 delta)
@@ -64,23 +54,6 @@ void halod_skb_set_untracked(struct sk_buff *skb)
 	/* A rule may have attached a template (ct zone set): let go of it. */
 	nf_reset_ct(skb);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
-#endif
-}
-
-/* Kernels without their own load balancer have no such mark. */
-bool halod_skb_is_balanced(const struct sk_buff *skb)
-{
-#if IS_ENABLED(CONFIG_IP_VS)
-	return skb->ipvs_property;
-#else
-	return false;
-#endif
-}
-
-void halod_skb_set_balanced(struct sk_buff *skb)
-{
-#if IS_ENABLED(CONFIG_IP_VS)
-	skb->ipvs_property = 1;
 #endif
 }
 

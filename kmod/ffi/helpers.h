@@ -16,13 +16,9 @@ void halod_percpu_inc(void *percpu, unsigned int index);
 u64 halod_percpu_sum(void *percpu, unsigned int index);
 
 /* struct sk_buff, whose unions move between kernels. */
-int halod_skb_network_offset(const struct sk_buff *skb);
 unsigned int halod_skb_headlen(const struct sk_buff *skb);
-u8 halod_skb_ip_summed(const struct sk_buff *skb);
 void halod_skb_csum_add(struct sk_buff *skb, u32 delta);
 void halod_skb_set_untracked(struct sk_buff *skb);
-bool halod_skb_is_balanced(const struct sk_buff *skb);
-void halod_skb_set_balanced(struct sk_buff *skb);
 
 /* The tick counter. */
 u64 halod_jiffies(void);

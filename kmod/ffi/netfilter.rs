@@ -5,16 +5,19 @@
 //! C header: `include/linux/netfilter.h`
 
 use core::ffi::{c_int, c_uint, c_void};
-use core::marker::PhantomData;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::rcu;
 
-use super::bindings;
+use super::bindings::{
+    self, nf_inet_hooks_NF_INET_LOCAL_IN as IN, nf_inet_hooks_NF_INET_LOCAL_OUT as OUT,
+    nf_inet_hooks_NF_INET_POST_ROUTING as POST, nf_inet_hooks_NF_INET_PRE_ROUTING as PRE,
+};
 use super::pernet::Net;
 use super::rcu::ReadSide;
 use super::skb::Skb;
 use crate::namespace::Namespace;
+use crate::packet::Hook;
 
 /// An IP version, and the hooks' protocol family.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,64 +30,71 @@ pub(crate) enum Family {
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Verdict {
     /// It goes on its way.
-    Accept,
+    Accept = bindings::NF_ACCEPT,
     /// It is freed.
-    Drop,
-}
-
-impl Verdict {
-    fn into_raw(self) -> c_uint {
-        match self {
-            Verdict::Accept => bindings::NF_ACCEPT,
-            Verdict::Drop => bindings::NF_DROP,
-        }
-    }
+    Drop = bindings::NF_DROP,
 }
 
 /// What a hook knows besides the packet. Softirq, or process context with bottom halves on.
+#[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
-    /// The packet's IP version.
-    pub(crate) family: Family,
+    state: &'a bindings::nf_hook_state,
     /// Hooks run under RCU.
     pub(crate) read_side: ReadSide<'a>,
-    net: Net<'a>,
-    sk: *mut bindings::sock,
-    _state: PhantomData<&'a ()>,
 }
 
 impl Context<'_> {
     /// Routes a packet of this machine again, after its destination has changed.
-    pub(crate) fn route_again(&self, skb: &mut Skb<'_>) -> Result {
+    pub(crate) fn route_again(self, family: Family, skb: &mut Skb<'_>) -> Result {
         const RTN_UNSPEC: c_uint = 0;
-        let (net, sk, skb) = (self.net.as_ptr(), self.sk, skb.as_ptr());
+        let (net, sk, skb) = (self.state.net, self.state.sk, skb.as_ptr());
         // SAFETY: The three come from one `nf_hook_state` in LOCAL_OUT, where the kernel's own
         // NAT calls the same (`nf_nat_ipv4_local_fn`).
         to_result(unsafe {
-            match self.family {
+            match family {
                 Family::V4 => bindings::ip_route_me_harder(net, sk, skb, RTN_UNSPEC),
                 Family::V6 => bindings::ip6_route_me_harder(net, sk, skb),
             }
         })
     }
+
+    /// Whether packets that come in may meet connection tracking: there are more hooks in
+    /// PRE_ROUTING than ours and that of the defragmentation that we ask for.
+    #[inline(always)]
+    pub(crate) fn may_track(self, family: Family) -> bool {
+        const OURS: u16 = 2;
+        // SAFETY: `state.net` is valid, and hooks run under RCU, under which these are replaced
+        // (`nf_hook_entries_get_hook_head`); the kernel crate knows the type by its name alone.
+        unsafe {
+            let nf = &raw const (*self.state.net).nf;
+            let entries = match family {
+                Family::V4 => (&raw const (*nf).hooks_ipv4[PRE as usize]).read_volatile(),
+                Family::V6 => (&raw const (*nf).hooks_ipv6[PRE as usize]).read_volatile(),
+            };
+            let entries = entries.cast::<bindings::nf_hook_entries>();
+            entries.is_null() || (*entries).num_hook_entries > OURS
+        }
+    }
 }
 
-/// The function of [`Namespace`] that a hook calls.
-type Method = fn(&Namespace, &Context<'_>, &mut Skb<'_>) -> Verdict;
-
-const METHODS: [Method; 4] = [
-    Namespace::pre_routing,
-    Namespace::local_in,
-    Namespace::local_out,
-    Namespace::post_routing,
-];
+/// Where in its way a packet is at one of netfilter's points.
+pub(crate) const fn hook_at(point: c_uint) -> Hook {
+    match point {
+        PRE => Hook::PreRouting,
+        IN => Hook::LocalIn,
+        OUT => Hook::LocalOut,
+        _ => Hook::PostRouting,
+    }
+}
 
 /// # Safety
 ///
 /// Called by netfilter: `private` is the `Namespace` of the registration, which outlives every
 /// run of its hooks; `skb` and `state` are valid, and the call is an RCU read side.
-unsafe extern "C" fn hook<const METHOD: usize, const V6: bool>(
+unsafe extern "C" fn hook<const POINT: c_uint, const V6: bool>(
     private: *mut c_void,
     skb: *mut bindings::sk_buff,
     state: *const bindings::nf_hook_state,
@@ -92,19 +102,9 @@ unsafe extern "C" fn hook<const METHOD: usize, const V6: bool>(
     // SAFETY: By the function's contract.
     let (namespace, state, skb) =
         unsafe { (&*private.cast::<Namespace>(), &*state, Skb::from_raw(skb)) };
-    let Some(mut skb) = skb else {
-        return Verdict::Accept.into_raw();
-    };
-    let context = Context {
-        family: if V6 { Family::V6 } else { Family::V4 },
-        // SAFETY: `nf_hook` holds `rcu_read_lock` around the hooks (`include/linux/netfilter.h`).
-        read_side: unsafe { ReadSide::assume() },
-        // SAFETY: `state.net` is valid for the call.
-        net: unsafe { Net::from_raw(state.net) },
-        sk: state.sk,
-        _state: PhantomData,
-    };
-    METHODS[METHOD](namespace, &context, &mut skb).into_raw()
+    // SAFETY: `nf_hook` holds `rcu_read_lock` around the hooks (`include/linux/netfilter.h`).
+    let read_side = unsafe { ReadSide::assume() };
+    namespace.meet::<POINT, V6>(Context { state, read_side }, skb) as c_uint
 }
 
 /// Before connection tracking (-200) and after the raw tables (-300), whose rules so still see
@@ -144,20 +144,16 @@ impl Hooks {
             priority,
             ..Default::default()
         };
-        use bindings::{
-            nf_inet_hooks_NF_INET_LOCAL_IN as IN, nf_inet_hooks_NF_INET_LOCAL_OUT as OUT,
-            nf_inet_hooks_NF_INET_POST_ROUTING as POST, nf_inet_hooks_NF_INET_PRE_ROUTING as PRE,
-        };
         let operations = KBox::new(
             [
-                operation(Some(hook::<0, false>), PRE, BEFORE_CONNTRACK, false),
-                operation(Some(hook::<1, false>), IN, SOURCE_NAT, false),
-                operation(Some(hook::<2, false>), OUT, BEFORE_CONNTRACK, false),
-                operation(Some(hook::<3, false>), POST, SOURCE_NAT, false),
-                operation(Some(hook::<0, true>), PRE, BEFORE_CONNTRACK, true),
-                operation(Some(hook::<1, true>), IN, SOURCE_NAT, true),
-                operation(Some(hook::<2, true>), OUT, BEFORE_CONNTRACK, true),
-                operation(Some(hook::<3, true>), POST, SOURCE_NAT, true),
+                operation(Some(hook::<PRE, false>), PRE, BEFORE_CONNTRACK, false),
+                operation(Some(hook::<IN, false>), IN, SOURCE_NAT, false),
+                operation(Some(hook::<OUT, false>), OUT, BEFORE_CONNTRACK, false),
+                operation(Some(hook::<POST, false>), POST, SOURCE_NAT, false),
+                operation(Some(hook::<PRE, true>), PRE, BEFORE_CONNTRACK, true),
+                operation(Some(hook::<IN, true>), IN, SOURCE_NAT, true),
+                operation(Some(hook::<OUT, true>), OUT, BEFORE_CONNTRACK, true),
+                operation(Some(hook::<POST, true>), POST, SOURCE_NAT, true),
             ],
             GFP_KERNEL,
         )?;

@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 use core::ptr;
 use kernel::bindings;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Full};
+use kernel::sync::atomic::{Atomic, Full};
 use kernel::sync::rcu;
 
 /// Evidence that this context is an RCU read side for as long as `'a`.
@@ -79,7 +79,9 @@ impl<T: Send + Sync> Published<T> {
     /// The value in force.
     #[inline(always)]
     pub(crate) fn read<'a>(&self, _read_side: ReadSide<'a>) -> Option<&'a T> {
-        let prepared = self.0.load(Acquire);
+        // Ordered by the dependency on the pointer, as `rcu_dereference` is.
+        // SAFETY: The place is valid; whoever writes it does so atomically.
+        let prepared = unsafe { self.0.as_ptr().cast_const().read_volatile() };
         // SAFETY: By the type invariant the pointer is null or valid until a grace period after
         // it is taken out, and the read side `'a` began before that period can end. Nobody
         // writes to a published value.

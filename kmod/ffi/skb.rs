@@ -10,7 +10,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::slice;
 
-use super::bindings;
+use super::bindings::{self, sk_buff__bindgen_ty_4__bindgen_ty_2 as Headers};
 use crate::packet::{ChecksumDelta, Csum, WINDOW};
 
 const CHECKSUM_COMPLETE: u8 = 2;
@@ -31,16 +31,15 @@ pub(crate) struct Skb<'a> {
 impl Skb<'_> {
     /// # Safety
     ///
-    /// `skb` fulfils the type's invariants for the lifetime of the result.
+    /// `skb` is not null, and fulfils the type's invariants for the lifetime of the result.
     #[inline(always)]
-    pub(super) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Option<Self> {
-        let skb = NonNull::new(skb)?;
-        // SAFETY: By the function's contract `skb` is valid.
-        (unsafe { bindings::halod_skb_network_offset(skb.as_ptr()) } == 0).then_some(Self {
-            // INVARIANT: By the contract, and the offset was just checked.
-            skb,
+    pub(super) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
+        Self {
+            // INVARIANT: By the function's contract.
+            // SAFETY: As above.
+            skb: unsafe { NonNull::new_unchecked(skb) },
             _exclusive: PhantomData,
-        })
+        }
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::sk_buff {
@@ -104,11 +103,25 @@ impl Skb<'_> {
         Some(unsafe { slice::from_raw_parts_mut((*self.skb.as_ptr()).data, len) })
     }
 
+    /// The same for a number that is known beforehand. Most packets need nothing for it.
+    #[inline(always)]
+    pub(crate) fn writable_head<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        let skb = self.skb.as_ptr();
+        // SAFETY: By the type invariants. A packet that was never cloned shares its linear part
+        // with nobody (`skb_cloned`), and it is checked that it has `N` bytes there.
+        unsafe {
+            let linear = (*skb).len.wrapping_sub((*skb).data_len) as usize;
+            if bindings::sk_buff::cloned_raw(skb) == 0 && linear >= N {
+                return Some(&mut *(*skb).data.cast());
+            }
+        }
+        self.writable(N)?.first_chunk_mut()
+    }
+
     /// What the transport checksum field holds.
     #[inline(always)]
     pub(crate) fn csum(&self) -> Csum {
-        // SAFETY: By the type invariants.
-        match unsafe { bindings::halod_skb_ip_summed(self.skb.as_ptr()) } {
+        match self.ip_summed() {
             CHECKSUM_PARTIAL => Csum::Partial,
             _ => Csum::Full,
         }
@@ -117,12 +130,31 @@ impl Skb<'_> {
     /// Adds `delta` to the checksum over the whole packet that a network card may have left.
     #[inline(always)]
     pub(crate) fn adjust_complete(&mut self, delta: ChecksumDelta) {
-        // SAFETY: By the type invariants.
-        unsafe {
-            if bindings::halod_skb_ip_summed(self.skb.as_ptr()) == CHECKSUM_COMPLETE {
-                bindings::halod_skb_csum_add(self.skb.as_ptr(), delta.0);
-            }
+        if self.ip_summed() == CHECKSUM_COMPLETE {
+            // SAFETY: By the type invariants.
+            unsafe { bindings::halod_skb_csum_add(self.skb.as_ptr(), delta.value()) };
         }
+    }
+
+    #[inline(always)]
+    fn ip_summed(&self) -> u8 {
+        // SAFETY: By the type invariants.
+        unsafe { Headers::ip_summed_raw(self.headers()) }
+    }
+
+    /// What is copied with the packet's header: the fields that follow `headers` in C.
+    #[inline(always)]
+    fn headers(&self) -> *mut Headers {
+        // SAFETY: By the type invariants. It is a union, whose members all begin where it does.
+        unsafe { (&raw mut (*self.skb.as_ptr()).__bindgen_anon_4).cast() }
+    }
+
+    /// Whether it came in by a device, and is not this machine's own.
+    #[inline(always)]
+    pub(crate) fn came_in(&self) -> bool {
+        // SAFETY: By the type invariants. Every device that receives a packet sets the field
+        // (`__netif_receive_skb_core`).
+        unsafe { (*self.headers()).skb_iif != 0 }
     }
 
     /// Keeps connection tracking, where it is loaded, from looking at the packet.
@@ -133,17 +165,24 @@ impl Skb<'_> {
     }
 
     /// Whether it was sent on to a node already, by us or by the kernel's own load balancer.
+    /// Kernels without that have no such mark.
     #[inline(always)]
     pub(crate) fn is_balanced(&self) -> bool {
+        #[cfg(CONFIG_IP_VS)]
         // SAFETY: By the type invariants.
-        unsafe { bindings::halod_skb_is_balanced(self.skb.as_ptr()) }
+        return unsafe { Headers::ipvs_property_raw(self.headers()) } != 0;
+        #[cfg(not(CONFIG_IP_VS))]
+        false
     }
 
     /// Notes that it was. The mark is the one that the kernel's own load balancer, IPVS, tells its
     /// packets by (`ipvs_property`); it stays with the packet in its namespace, and no longer.
     #[inline(always)]
     pub(crate) fn set_balanced(&mut self) {
+        #[cfg(CONFIG_IP_VS)]
         // SAFETY: By the type invariants.
-        unsafe { bindings::halod_skb_set_balanced(self.skb.as_ptr()) };
+        unsafe {
+            Headers::set_ipvs_property_raw(self.headers(), 1)
+        };
     }
 }

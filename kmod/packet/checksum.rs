@@ -15,15 +15,26 @@ pub enum Csum {
 }
 
 /// What rewriting added to the one's complement sum of all bytes from the
-/// network header on, as CHECKSUM_COMPLETE keeps it in `skb->csum`.
+/// network header on, as CHECKSUM_COMPLETE keeps it in `skb->csum`. Reduced
+/// only where it is asked for, since few packets carry such a sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ChecksumDelta(pub u32);
+pub struct ChecksumDelta {
+    change: u64,
+    negative: bool,
+}
 
 impl ChecksumDelta {
+    /// The delta as a number to be added.
+    #[inline]
+    pub fn value(self) -> u32 {
+        let sum = fold(self.change);
+        u32::from(if self.negative { !sum } else { sum })
+    }
+
     /// The new `skb->csum` for an old one (the kernel's csum_add).
     #[inline]
     pub fn apply(self, csum: u32) -> u32 {
-        let (sum, carry) = csum.overflowing_add(self.0);
+        let (sum, carry) = csum.overflowing_add(self.value());
         sum.wrapping_add(u32::from(carry))
     }
 }
@@ -81,20 +92,26 @@ impl Change {
     /// The change as such.
     #[inline]
     pub(super) fn delta(self) -> ChecksumDelta {
-        ChecksumDelta(u32::from(fold(self.0)))
+        ChecksumDelta {
+            change: self.0,
+            negative: false,
+        }
     }
 
     /// The change with the opposite sign.
     #[inline]
     pub(super) fn negated(self) -> ChecksumDelta {
-        ChecksumDelta(u32::from(!fold(self.0)))
+        ChecksumDelta {
+            change: self.0,
+            negative: true,
+        }
     }
 }
 
 impl From<ChecksumDelta> for Change {
     #[inline]
     fn from(delta: ChecksumDelta) -> Change {
-        Change(u64::from(delta.0))
+        Change(u64::from(delta.value()))
     }
 }
 

@@ -4,11 +4,11 @@
 use super::address::{Address, Protocol};
 use super::drain::Drain;
 use super::exit::Exit;
-use super::flows::{Cell, Flows};
 use super::icmp::Translation;
 use super::parse::{Packet, Parsed};
 use super::rewrite::Side;
-use super::table::{Forward, Place, View};
+use super::source::Source;
+use super::table::{Forward, Place};
 
 /// Where in its way through the kernel the packet is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,10 +31,8 @@ pub enum Decision {
     /// Leave its bytes alone now, but keep connection tracking off it: it will
     /// be rewritten as it leaves, or be delivered.
     Untrack,
-    /// Rewrite one side of it, keep connection tracking off it, then `exit`.
+    /// Rewrite one side of the packet, keep connection tracking off it, then `exit`.
     Rewrite {
-        /// The packet, for `rewrite`.
-        packet: Packet,
         /// The side.
         side: Side,
         /// The side's new address and port.
@@ -51,47 +49,38 @@ pub enum Decision {
     },
 }
 
-/// What is known of the connections of draining routes.
-pub struct Draining<'a, C> {
-    /// Those that began while their route drained; None where there is no memory of them.
-    pub flows: Option<Flows<'a, C>>,
-    /// The time, on the clock of the deadlines.
-    pub now: u64,
-}
-
-/// Decides about a packet; about ICMP errors [`decide_error`](super::decide_error) does.
+/// Decides about what was read; about ICMP errors [`decide_error`](super::decide_error) does.
 #[inline(always)]
-pub fn decide<C: Cell>(
-    view: &View<'_>,
-    draining: &Draining<'_, C>,
-    hook: Hook,
-    parsed: &Parsed,
-) -> Decision {
-    let packet = match parsed {
-        Parsed::Packet(packet) => packet,
-        Parsed::Other | Parsed::Error(_) => return Decision::Exit(Exit::Pass),
+pub fn decide(table: &impl Source, hook: Hook, parsed: &Parsed) -> Decision {
+    match parsed {
+        Parsed::Packet(packet) => decide_packet(table, hook, packet),
+        Parsed::Other | Parsed::Error(_) => Decision::Exit(Exit::Pass),
         Parsed::Unreadable {
             dst,
             protocol,
             exit,
             ..
-        } => {
-            return match hook {
-                Hook::PreRouting | Hook::LocalOut if view.exposes(dst, *protocol) => {
-                    Decision::Exit(*exit)
-                }
-                _ => Decision::Exit(Exit::Pass),
+        } => match hook {
+            Hook::PreRouting | Hook::LocalOut if table.view().exposes(dst, *protocol) => {
+                Decision::Exit(*exit)
             }
-        }
-    };
+            _ => Decision::Exit(Exit::Pass),
+        },
+    }
+}
+
+/// Decides about a packet.
+#[inline(always)]
+pub fn decide_packet(table: &impl Source, hook: Hook, packet: &Packet) -> Decision {
+    let view = table.view();
     match hook {
         Hook::PreRouting | Hook::LocalOut => match view.exposed(packet) {
-            Some(place) => forward(view, draining, hook, place, packet),
+            Some(place) => forward(table, hook, place, packet),
             None if view.served(packet).is_some() => Decision::Untrack,
             None => Decision::Exit(Exit::Pass),
         },
         Hook::LocalIn | Hook::PostRouting => match view.served(packet) {
-            Some(place) => reverse(view, draining, hook, place, packet),
+            Some(place) => reverse(table, hook, place, packet),
             None => Decision::Exit(Exit::Pass),
         },
     }
@@ -99,24 +88,16 @@ pub fn decide<C: Cell>(
 
 /// From a client: to the route's node, or to the one that has the connection.
 #[inline(always)]
-fn forward<C: Cell>(
-    view: &View<'_>,
-    draining: &Draining<'_, C>,
-    hook: Hook,
-    place: Place,
-    packet: &Packet,
-) -> Decision {
+fn forward(table: &impl Source, hook: Hook, place: Place, packet: &Packet) -> Decision {
+    let view = table.view();
     let current = view.node_at(place);
     let (node, exit) = match view.drain_of(place.route) {
         None => (current, Exit::Forward),
-        Some(drain) => match packet.protocol {
-            Protocol::Tcp => while_draining(draining, drain, current, place, packet),
-            Protocol::Udp => existing(drain.udp_node(draining.now), current),
-        },
+        // A copy, or every packet would have to be in memory for this call.
+        Some(drain) => while_draining(table, drain, current, place, &{ *packet }),
     };
-    match view.node_place(place, node) {
+    match view.node_place(place, node, &packet.dst) {
         Forward::To { address, port } => Decision::Rewrite {
-            packet: *packet,
             side: Side::Destination,
             to: (address, port),
             exit: match hook {
@@ -129,15 +110,19 @@ fn forward<C: Cell>(
     }
 }
 
-/// The node (index + 1) of a TCP packet from a client to a draining route, whose own is `current`.
+/// The node (index + 1) of a packet from a client to a draining route, whose own is `current`.
 #[inline(never)]
-fn while_draining<C: Cell>(
-    draining: &Draining<'_, C>,
+fn while_draining(
+    table: &impl Source,
     drain: &Drain,
     current: u16,
     place: Place,
     packet: &Packet,
 ) -> (u16, Exit) {
+    let draining = table.draining();
+    if packet.protocol == Protocol::Udp {
+        return existing(drain.udp_node(draining.now), current);
+    }
     let flow = draining.flows.as_ref().map(|flows| {
         let client = (&packet.src, packet.sport);
         let vip = (&packet.dst, packet.dport);
@@ -170,25 +155,17 @@ fn existing(node: Option<u16>, current: u16) -> (u16, Exit) {
 
 /// From a node: as from the VIP, unless another node has the connection by now.
 #[inline(always)]
-fn reverse<C: Cell>(
-    view: &View<'_>,
-    draining: &Draining<'_, C>,
-    hook: Hook,
-    place: Place,
-    packet: &Packet,
-) -> Decision {
+fn reverse(table: &impl Source, hook: Hook, place: Place, packet: &Packet) -> Decision {
+    let view = table.view();
     let Some(vip) = view.vip_of(place) else {
         return Decision::Exit(Exit::Pass);
     };
     if let Some(drain) = view.drain_of(place.route) {
-        // A copy, or every packet's would have to be in memory for this call.
-        let view = *view;
-        if is_stale(&view, draining, drain, place, &vip, packet) {
+        if is_stale(table, drain, place, &{ *packet }) {
             return Decision::Exit(Exit::DropStale);
         }
     }
     Decision::Rewrite {
-        packet: *packet,
         side: Side::Source,
         to: vip,
         exit: match hook {
@@ -201,15 +178,12 @@ fn reverse<C: Cell>(
 /// Whether a packet from a node is about a connection that was opened again with another node: a
 /// SYN-ACK sent again by the former one would be taken for the other's.
 #[inline(never)]
-fn is_stale<C: Cell>(
-    view: &View<'_>,
-    draining: &Draining<'_, C>,
-    drain: &Drain,
-    place: Place,
-    vip: &(Address, u16),
-    packet: &Packet,
-) -> bool {
+fn is_stale(table: &impl Source, drain: &Drain, place: Place, packet: &Packet) -> bool {
+    let (view, draining) = (table.view(), table.draining());
     let (Some(flows), Protocol::Tcp) = (&draining.flows, packet.protocol) else {
+        return false;
+    };
+    let Some(vip) = view.vip_of(place) else {
         return false;
     };
     let flow = flows.flow((&packet.dst, packet.dport), (&vip.0, vip.1), place.route);
@@ -227,5 +201,5 @@ fn is_stale<C: Cell>(
     };
     [owner, heir]
         .iter()
-        .all(|node| view.node_place(place, *node) != source)
+        .all(|node| view.node_place(place, *node, &vip.0) != source)
 }

@@ -64,24 +64,37 @@ fn owners(filter: &[u64], address: &Address) -> u64 {
     filter.get(at).map_or(0, |word| word >> shift)
 }
 
-/// Whether the packet with this IPv4 header may be the table's business. Where not,
-/// [`decide`](super::decide) would say [`Exit::Pass`](super::Exit::Pass).
+/// What the addresses say of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Concern {
+    /// It is not the table's business: [`decide`](super::decide) would say
+    /// [`Exit::Pass`](super::Exit::Pass).
+    No,
+    /// It may be an answer from a node, and is not for a listener: PRE_ROUTING and LOCAL_OUT need
+    /// not look at it but to keep connection tracking off it.
+    Answer,
+    /// It may be anything.
+    Perhaps,
+}
+
+/// What the packet with this IPv4 header can be at a hook.
 #[inline(always)]
-pub fn concerns_v4(filter: &[u64], hook: Hook, header: &[u8; 20]) -> bool {
+pub fn concern_v4(filter: &[u64], hook: Hook, header: &[u8; 20]) -> Concern {
     let [_, _, _, _, _, _, _, _, _, number, _, _, addresses @ ..] = header;
     match (Protocol::from_number(*number), addresses) {
         (Some(_), &[s0, s1, s2, s3, d0, d1, d2, d3]) => {
             let (src, dst) = ([s0, s1, s2, s3], [d0, d1, d2, d3]);
-            concerns(filter, hook, &Address::V4(src), &Address::V4(dst))
+            concern(filter, hook, &Address::V4(src), &Address::V4(dst))
         }
         // By what an error quotes.
-        (None, _) => *number == icmp::V4,
+        (None, _) if *number == icmp::V4 => Concern::Perhaps,
+        (None, _) => Concern::No,
     }
 }
 
 /// The same for IPv6.
 #[inline(always)]
-pub fn concerns_v6(filter: &[u64], hook: Hook, header: &[u8; 40]) -> bool {
+pub fn concern_v6(filter: &[u64], hook: Hook, header: &[u8; 40]) -> Concern {
     let [_, _, _, _, _, _, next, _, addresses @ ..] = header;
     let (src, dst) = addresses.split_at(16);
     match (
@@ -90,18 +103,23 @@ pub fn concerns_v6(filter: &[u64], hook: Hook, header: &[u8; 40]) -> bool {
         dst.first_chunk(),
     ) {
         (Some(_), Some(src), Some(dst)) => {
-            concerns(filter, hook, &Address::V6(*src), &Address::V6(*dst))
+            concern(filter, hook, &Address::V6(*src), &Address::V6(*dst))
         }
         // An error, or extension headers with TCP or UDP behind them.
-        _ => true,
+        _ => Concern::Perhaps,
     }
 }
 
 #[inline(always)]
-fn concerns(filter: &[u64], hook: Hook, src: &Address, dst: &Address) -> bool {
-    let node = owners(filter, src) & NODE != 0;
-    match hook {
-        Hook::PreRouting | Hook::LocalOut => node || owners(filter, dst) & VIP != 0,
-        Hook::LocalIn | Hook::PostRouting => node,
+fn concern(filter: &[u64], hook: Hook, src: &Address, dst: &Address) -> Concern {
+    let forward = matches!(hook, Hook::PreRouting | Hook::LocalOut);
+    if forward && owners(filter, dst) & VIP != 0 {
+        Concern::Perhaps
+    } else if owners(filter, src) & NODE == 0 {
+        Concern::No
+    } else if forward {
+        Concern::Answer
+    } else {
+        Concern::Perhaps
     }
 }

@@ -71,6 +71,15 @@ pub struct Flows<'a, C> {
     key: (u64, u64),
 }
 
+// By hand, since a cell need not be copied for it.
+impl<C> Clone for Flows<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Flows<'_, C> {}
+
 impl<'a, C: Cell> Flows<'a, C> {
     /// A set of `cells`, all 0 at first, of which a power of two is used; `key` is random and
     /// stays with the cells.

@@ -9,12 +9,11 @@
 
 use super::address::Address;
 use super::checksum::{Change, ChecksumDelta, Csum};
-use super::decide::{decide, Decision, Draining, Hook};
+use super::decide::{decide_packet, Decision, Hook};
 use super::exit::Exit;
-use super::flows::Cell;
 use super::parse::{Packet, Parsed};
 use super::rewrite::{address_v4, address_v6, need, rewrite_quote, Side};
-use super::table::View;
+use super::source::Source;
 
 /// IP protocol numbers.
 pub(super) const V4: u8 = 1;
@@ -96,9 +95,8 @@ pub struct Translation {
 /// Decides about an ICMP error, by what [`parse_quote_v4`](super::parse_quote_v4) or
 /// [`parse_quote_v6`](super::parse_quote_v6) says of the bytes from its
 /// [`quote`](IcmpError::quote) on, [`quoted`](IcmpError::quoted) in number.
-pub fn decide_error<C: Cell>(
-    view: &View<'_>,
-    draining: &Draining<'_, C>,
+pub fn decide_error(
+    table: &impl Source,
     hook: Hook,
     error: &IcmpError,
     quoted: &Parsed,
@@ -108,7 +106,7 @@ pub fn decide_error<C: Cell>(
         Parsed::Packet(packet) if packet.src == error.dst => packet,
         Parsed::Unreadable { src, protocol, .. } if *src == error.dst => {
             return Decision::Exit(match hook {
-                Hook::PreRouting | Hook::LocalOut if view.exposes(src, *protocol) => {
+                Hook::PreRouting | Hook::LocalOut if table.view().exposes(src, *protocol) => {
                     Exit::DropIcmpQuote
                 }
                 _ => Exit::Pass,
@@ -123,7 +121,7 @@ pub fn decide_error<C: Cell>(
         dport: quoted.sport,
         ..*quoted
     };
-    match decide(view, draining, hook, &Parsed::Packet(answer)) {
+    match decide_packet(table, hook, &answer) {
         Decision::Rewrite { side, to, .. } => Decision::Translate {
             translation: Translation {
                 error: *error,
@@ -137,7 +135,9 @@ pub fn decide_error<C: Cell>(
             },
         },
         // This machine's own, about a packet from a node that is yet to be rewritten.
-        Decision::Exit(Exit::Pass) if hook == Hook::LocalOut && view.served(quoted).is_some() => {
+        Decision::Exit(Exit::Pass)
+            if hook == Hook::LocalOut && table.view().served(quoted).is_some() =>
+        {
             Decision::Untrack
         }
         decision => decision,

@@ -20,20 +20,25 @@ pub mod parse;
 pub mod refusal;
 pub mod rewrite;
 mod sort;
+pub mod source;
 pub mod table;
 
 pub use self::address::{Address, Protocol};
 pub use self::build::{build, sizes};
 pub use self::checksum::{ChecksumDelta, Csum};
-pub use self::decide::{decide, Decision, Draining, Hook};
+pub use self::decide::{decide, decide_packet, Decision, Hook};
 pub use self::drain::{uses, Drain, Former, FORMERS_MAX};
 pub use self::exit::Exit;
-pub use self::filter::{concerns_v4, concerns_v6};
+pub use self::filter::{concern_v4, concern_v6, Concern};
 pub use self::flows::{Cell, Flows, Tag, CELLS_MIN};
 pub use self::icmp::{decide_error, IcmpError, Translation};
-pub use self::parse::{parse_quote_v4, parse_quote_v6, parse_v4, parse_v6, Packet, Parsed, WINDOW};
+pub use self::parse::{
+    ordinary_v4, ordinary_v6, parse_quote_v4, parse_quote_v6, parse_v4, parse_v6, Packet, Parsed,
+    WINDOW,
+};
 pub use self::refusal::Refusal;
 pub use self::rewrite::{need, rewrite, Side};
+pub use self::source::{Draining, Source};
 pub use self::table::{
     Addresses, Bucket, Forward, Id, Input, Listener, Node, Range, Sizes, Storage, Target, View,
 };

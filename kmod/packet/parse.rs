@@ -93,6 +93,36 @@ pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
     read_v6::<false>(window, len)
 }
 
+/// The packet that nearly all are, of which `head` is the beginning: whole, without IP options,
+/// TCP or UDP. [`parse_v4`] gives the same, and reads all others.
+#[inline(always)]
+pub fn ordinary_v4(head: &[u8; 40]) -> Option<Packet> {
+    let (&[first, _, _, _, _, _, f0, f1, _, number, _, _], rest) =
+        head.split_first_chunk::<12>()?;
+    let (&src, rest) = rest.split_first_chunk::<4>()?;
+    let &dst = rest.first_chunk::<4>()?;
+    if first != 0x45 || u16::from_ne_bytes([f0, f1]) & MORE_OR_OFFSET.to_be() != 0 {
+        return None;
+    }
+    let protocol = Protocol::from_number(number)?;
+    let (src, dst) = (Address::V4(src), Address::V4(dst));
+    transport::<false>(head, head.len(), src, dst, protocol, 20).ok()
+}
+
+/// The same for IPv6, without extension headers.
+#[inline(always)]
+pub fn ordinary_v6(head: &[u8; 60]) -> Option<Packet> {
+    let (&[first, _, _, _, _, _, next, _], rest) = head.split_first_chunk::<8>()?;
+    let (&src, rest) = rest.split_first_chunk::<16>()?;
+    let &dst = rest.first_chunk::<16>()?;
+    if first >> 4 != 6 {
+        return None;
+    }
+    let protocol = Protocol::from_number(next)?;
+    let (src, dst) = (Address::V6(src), Address::V6(dst));
+    transport::<false>(head, head.len(), src, dst, protocol, 40).ok()
+}
+
 /// Parses what an ICMP error quotes of an IPv4 packet: `len` bytes from the packet's network
 /// header on, of which 8 of the transport header are enough (RFC 792). So is the first fragment.
 pub fn parse_quote_v4(window: &[u8], len: usize) -> Parsed {

@@ -229,10 +229,8 @@ impl<'a> Transport<'a> {
             return Field::None;
         }
         let checksum = change.half(ports.0, ports.1).complete(*field);
-        *field = match (self.protocol, checksum) {
-            (Protocol::Udp, [0, 0]) => [0xff, 0xff],
-            _ => checksum,
-        };
+        let none = self.protocol == Protocol::Udp && checksum == [0, 0];
+        *field = if none { [0xff, 0xff] } else { checksum };
         Field::Changed
     }
 }

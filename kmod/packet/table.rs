@@ -259,7 +259,7 @@ impl<'a> View<'a> {
     #[inline(always)]
     pub fn forward(&self, packet: &Packet) -> Forward {
         match self.exposed(packet) {
-            Some(place) => self.node_place(place, self.node_at(place)),
+            Some(place) => self.node_place(place, self.node_at(place), &packet.dst),
             None => Forward::NotOurs,
         }
     }
@@ -323,20 +323,19 @@ impl<'a> View<'a> {
         usize::from(*self.routes.get(route)?).checked_sub(1)
     }
 
-    /// The address and port of a route and listener on a node (index + 1, 0 for none).
+    /// The address and port of a route and listener, whose VIP is `vip`, on a node (index + 1, 0
+    /// for none).
     #[inline(always)]
-    pub(super) fn node_place(&self, place: Place, node: u16) -> Forward {
+    pub(super) fn node_place(&self, place: Place, node: u16, vip: &Address) -> Forward {
         let Some(node) = usize::from(node).checked_sub(1) else {
             return Forward::Drop(Exit::DropNoNode);
         };
         let Some(addresses) = self.nodes.get(node) else {
             return Forward::Drop(Exit::DropNoNode);
         };
-        let vip = self.listeners.get(usize::from(place.listener));
-        let address = match vip.map(|listener| listener.address) {
-            Some(Address::V4(_)) => addresses.v4.map(Address::V4),
-            Some(Address::V6(_)) => addresses.v6.map(Address::V6),
-            None => None,
+        let address = match vip {
+            Address::V4(_) => addresses.v4.map(Address::V4),
+            Address::V6(_) => addresses.v6.map(Address::V6),
         };
         // Cannot overflow: both were indexes of arrays of at most 4,096 and 64.
         let base = node

@@ -3,7 +3,9 @@
 mod common;
 
 use common::packets::{any_spec, Extension, Spec};
-use halod_packet::{parse_v4, parse_v6, Address, Exit, Parsed, Protocol, WINDOW};
+use halod_packet::{
+    ordinary_v4, ordinary_v6, parse_v4, parse_v6, Address, Exit, Packet, Parsed, Protocol, WINDOW,
+};
 use proptest::prelude::*;
 
 fn parse(bytes: &[u8]) -> Parsed {
@@ -11,6 +13,14 @@ fn parse(bytes: &[u8]) -> Parsed {
     match bytes.first() {
         Some(first) if first >> 4 == 4 => parse_v4(window, bytes.len()),
         _ => parse_v6(window, bytes.len()),
+    }
+}
+
+/// The packet, if it is an ordinary one.
+fn ordinary(bytes: &[u8]) -> Option<Packet> {
+    match bytes[0] >> 4 {
+        4 => ordinary_v4(bytes.first_chunk()?),
+        _ => ordinary_v6(bytes.first_chunk()?),
     }
 }
 
@@ -24,7 +34,14 @@ proptest! {
 
     #[test]
     fn reads_what_was_written(spec in any_spec()) {
-        prop_assert_eq!(parse(&spec.full()), Parsed::Packet(spec.packet()));
+        let bytes = spec.full();
+        prop_assert_eq!(parse(&bytes), Parsed::Packet(spec.packet()));
+        let (plain, least) = match spec.is_v4() {
+            true => (spec.options.is_empty(), 40),
+            false => (spec.extensions.is_empty(), 60),
+        };
+        let expected = (plain && bytes.len() >= least).then(|| spec.packet());
+        prop_assert_eq!(ordinary(&bytes), expected);
     }
 
     #[test]
@@ -65,7 +82,10 @@ proptest! {
             let at = at.index(bytes.len().min(WINDOW));
             bytes[at] = value;
         }
-        let _ = parse(&bytes);
+        let parsed = parse(&bytes);
+        if let Some(packet) = ordinary(&bytes) {
+            prop_assert_eq!(parsed, Parsed::Packet(packet));
+        }
     }
 }
 

@@ -320,7 +320,7 @@ fn hooks_touch_only_their_direction() {
             Hook::LocalOut,
             Hook::PostRouting,
         ]
-        .map(|hook| match decide(&table.view(), &idle, hook, parsed) {
+        .map(|hook| match decide(&(table.view(), idle), hook, parsed) {
             Decision::Exit(exit) | Decision::Rewrite { exit, .. } => Some(exit),
             Decision::Untrack => None,
             Decision::Translate { .. } => panic!("no packet here is an ICMP error"),

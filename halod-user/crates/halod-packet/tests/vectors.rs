@@ -169,19 +169,17 @@ fn run(table: &Table, vector: &Vector) -> Outcome {
                 4 => parse_quote_v4(window, error.quoted),
                 _ => parse_quote_v6(window, error.quoted),
             };
-            decide_error(&table.view(), &idle, hook, error, &quoted)
+            decide_error(&(table.view(), idle), hook, error, &quoted)
         }
-        parsed => decide(&table.view(), &idle, hook, parsed),
+        parsed => decide(&(table.view(), idle), hook, parsed),
     };
     let (exit, untracked) = match decision {
         Decision::Exit(exit) => (Some(exit), false),
         Decision::Untrack => (None, true),
-        Decision::Rewrite {
-            packet,
-            side,
-            to,
-            exit,
-        } => {
+        Decision::Rewrite { side, to, exit } => {
+            let Parsed::Packet(packet) = parsed else {
+                panic!("{parsed:?} cannot be rewritten");
+            };
             let writable = &mut bytes[..need(&packet)];
             rewrite(writable, &packet, side, to, csum).expect("rewritten");
             (Some(exit), true)

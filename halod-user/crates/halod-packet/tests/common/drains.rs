@@ -1,7 +1,7 @@
 //! Routes that move, and a naive twin that knows of every connection where it was opened.
 
 use halod_packet::{
-    decide, decide_error, uses, Address, AtomicCell, Decision, Drain, Draining, Exit, Flows,
+    decide_error, decide_packet, uses, Address, AtomicCell, Decision, Drain, Draining, Exit, Flows,
     Former, Hook, IcmpError, Input, Listener, Node, Packet, Parsed, Protocol, Side, Table, Target,
     FORMERS_MAX,
 };
@@ -226,7 +226,7 @@ impl Force {
             flows: self.flows(),
             now,
         };
-        decide(&self.table.view(), &draining, hook, &Parsed::Packet(packet))
+        decide_packet(&(self.table.view(), draining), hook, &packet)
     }
 
     /// Sends a packet from a client: the node that it goes to, 0 where there is none, and the exit.
@@ -346,7 +346,7 @@ impl Force {
             flows: self.flows(),
             now,
         };
-        match decide_error(&self.table.view(), &draining, hook, &error, &quoted) {
+        match decide_error(&(self.table.view(), draining), hook, &error, &quoted) {
             Decision::Translate { translation, exit } => (Some(translation.to), exit),
             Decision::Exit(exit) => (None, exit),
             other => panic!("{other:?}"),
