@@ -184,6 +184,7 @@ impl Cluster {
             token,
             turn,
             deadline: None,
+            look: None,
             excused: false,
             probe: None,
             heartbeat: None,

@@ -10,7 +10,9 @@ pub(crate) struct Members {
     nodes: BTreeMap<NodeId, Node>,
     by_name: HashMap<NodeName, NodeId>,
     by_conn: HashMap<ConnId, NodeId>,
-    deadlines: BTreeSet<(Time, NodeId)>,
+    /// A time that is not after its deadline for each node that has one, as in [`Node::look`]: a
+    /// heartbeat moves a deadline and nothing here. The first is a deadline.
+    looks: BTreeSet<(Time, NodeId)>,
     turns: u64,
 }
 
@@ -55,10 +57,9 @@ impl Members {
         if let Some(conn) = node.conn {
             self.by_conn.insert(conn, node.id);
         }
-        if let Some(deadline) = node.deadline {
-            self.deadlines.insert((deadline, node.id));
-        }
-        self.nodes.insert(node.id, node);
+        let (id, deadline) = (node.id, node.deadline);
+        self.nodes.insert(id, node);
+        self.set_deadline(id, deadline);
     }
 
     /// Drops a node's record.
@@ -89,27 +90,46 @@ impl Members {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        if node.deadline == deadline {
+        node.deadline = deadline;
+        if node.look.is_none_or(|look| Some(look) > deadline) {
+            Members::look(&mut self.looks, node);
+        } else if self.looks.first().is_some_and(|(_, first)| *first != id) {
             return;
         }
-        if let Some(former) = node.deadline {
-            self.deadlines.remove(&(former, id));
+        self.find_next();
+    }
+
+    /// Looks at a node when it is due.
+    fn look(looks: &mut BTreeSet<(Time, NodeId)>, node: &mut Node) {
+        if let Some(former) = node.look {
+            looks.remove(&(former, node.id));
         }
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, id));
+        looks.extend(node.deadline.map(|deadline| (deadline, node.id)));
+        node.look = node.deadline;
+    }
+
+    /// Makes the first look a deadline.
+    fn find_next(&mut self) {
+        while let Some(&(at, id)) = self.looks.first()
+            && let Some(node) = self.nodes.get_mut(&id)
+            && node.deadline != Some(at)
+        {
+            Members::look(&mut self.looks, node);
         }
-        node.deadline = deadline;
     }
 
     /// The earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|&(deadline, _)| deadline)
+        self.looks.first().map(|&(deadline, _)| deadline)
     }
 
     /// The nodes that are due, the longest overdue first.
     pub(crate) fn due(&self, now: Time) -> Vec<(Time, NodeId)> {
-        let due = self.deadlines.iter().take_while(|(at, _)| *at <= now);
-        due.copied().collect()
+        let looks = self.looks.iter().take_while(|(at, _)| *at <= now);
+        let due = looks.filter_map(|&(_, id)| Some((self.get(id)?.deadline?, id)));
+        let mut due: Vec<_> = due.filter(|(deadline, _)| *deadline <= now).collect();
+        due.sort_unstable();
+        due
     }
 
     /// Puts a node into a state, in which it is the latest.

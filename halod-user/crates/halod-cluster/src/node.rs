@@ -46,6 +46,8 @@ pub struct Node {
     pub(crate) turn: u64,
     /// When it is lost unless it speaks (connected) or comes back (away).
     pub(crate) deadline: Option<Time>,
+    /// When its deadline is looked at: not after it.
+    pub(crate) look: Option<Time>,
     /// Had its deadline put off once because of a late tick.
     pub(crate) excused: bool,
     /// The last probe, as long as it has no answer: what others say by now is about an absence that

@@ -213,6 +213,7 @@ impl SavedNode {
             token: self.token,
             turn,
             deadline: None,
+            look: None,
             excused: false,
             probe: None,
             heartbeat: None,
