@@ -114,7 +114,7 @@ impl Connection {
     pub async fn next(&mut self) -> Result<FromHalod, ConnectionError> {
         loop {
             if let Some(line) = self.codec.next_line()? {
-                return match FromHalod::parse(&line)? {
+                return match FromHalod::parse(line)? {
                     FromHalod::Error { reason } => Err(ConnectionError::Refused(reason)),
                     message => Ok(message),
                 };

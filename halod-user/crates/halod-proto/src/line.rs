@@ -45,8 +45,8 @@ impl LineCodec {
     /// # Errors
     /// [`LineError::Oversized`] as soon as more than the bound came without a `\n`; it is
     /// given again at every later call. [`LineError::NotUtf8`] takes the line away.
-    pub fn next_line(&mut self) -> Result<Option<String>, LineError> {
-        let end = self.buffer[self.scanned..].iter().position(|&b| b == b'\n');
+    pub fn next_line(&mut self) -> Result<Option<&str>, LineError> {
+        let end = memchr::memchr(b'\n', &self.buffer[self.scanned..]);
         let end = end.map(|at| self.scanned + at);
         let length = end.unwrap_or(self.buffer.len()) - self.start;
         if length > self.max {
@@ -64,7 +64,7 @@ impl LineCodec {
         self.start = end + 1;
         self.scanned = self.start;
         match std::str::from_utf8(line) {
-            Ok(text) => Ok(Some(text.to_owned())),
+            Ok(text) => Ok(Some(text)),
             Err(error) => Err(LineError::NotUtf8 {
                 at: error.valid_up_to(),
                 begins: quote_bytes(line),

@@ -55,6 +55,9 @@ impl ToHalod {
     /// # Errors
     /// The line is not a message, or a hello that breaks a rule of [`Hello::check`].
     pub fn parse(line: &str) -> Result<ToHalod, MessageError> {
+        if let Some(heartbeat) = Heartbeat::parse(line) {
+            return Ok(heartbeat);
+        }
         let message = json::parse(line)?;
         match &message {
             ToHalod::Hello(hello) => hello.check()?,
@@ -81,5 +84,25 @@ impl ToHalod {
             ToHalod::Drained { .. } => "drained",
             ToHalod::Leaving => "leaving",
         }
+    }
+}
+
+/// [`ToHalod::Heartbeat`], which is nearly all that is ever said: read straight from the line, where
+/// the enum is read by way of a map. What is not one in every detail is left to the enum, for its
+/// errors too.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Heartbeat<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    seq: u64,
+    #[serde(default)]
+    load: Option<Load>,
+}
+
+impl Heartbeat<'_> {
+    fn parse(line: &str) -> Option<ToHalod> {
+        let Heartbeat { kind, seq, load } = json::parse_borrowed(line)?;
+        (kind == "heartbeat").then_some(ToHalod::Heartbeat { seq, load })
     }
 }

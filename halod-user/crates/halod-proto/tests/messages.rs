@@ -454,3 +454,32 @@ fn the_longest_assign_fits() {
     .to_line();
     assert!(line.len() <= MAX_LINE_TO_NODE, "{} bytes", line.len());
 }
+
+/// However a heartbeat is written, it says the same.
+#[test]
+fn a_heartbeat_has_many_spellings() {
+    let load = Load {
+        connections: 5,
+        value: None,
+        routes: Vec::new(),
+    };
+    for (line, load) in [
+        (r#"{"type":"heartbeat","seq":7}"#, None),
+        (r#" {"seq":7,"type":"heartbeat"} "#, None),
+        (r#"{"type":"heart\u0062eat","seq":7}"#, None),
+        (r#"{"type":"heartbeat","seq":7,"load":null}"#, None),
+        (
+            r#"{"type":"heartbeat","seq":7,"of_a_later_version":[1]}"#,
+            None,
+        ),
+        (
+            r#"{"load":{"connections":5,"of_a_later_version":1},"type":"heartbeat","seq":7}"#,
+            Some(load),
+        ),
+    ] {
+        let heartbeat = ToHalod::Heartbeat { seq: 7, load };
+        assert_eq!(ToHalod::parse(line), Ok(heartbeat), "{line}");
+    }
+    // serde's own way to write a struct as an array is none of the protocol's.
+    assert!(ToHalod::parse(r#"["heartbeat",7,null]"#).is_err());
+}

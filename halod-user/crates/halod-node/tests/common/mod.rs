@@ -143,7 +143,7 @@ impl Peer {
         self.stream.set_read_timeout(Some(LIMIT)).unwrap();
         loop {
             if let Some(line) = self.codec.next_line().unwrap() {
-                return Some(ToHalod::parse(&line).unwrap());
+                return Some(ToHalod::parse(line).unwrap());
             }
             let mut bytes = [0; 4096];
             match self.stream.read(&mut bytes) {
