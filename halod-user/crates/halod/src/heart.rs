@@ -49,6 +49,9 @@ const QUEUE: usize = 1024;
 /// and of so many sockets the runtime hears at once.
 const ROUNDS: usize = 4 * MAX_NODES as usize / QUEUE;
 
+/// For how long inputs are heard in a row. Far less than a heartbeat's interval.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// How often the kernel's table is looked at although nothing was heard of it.
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -133,7 +136,7 @@ impl<K: Kernel> Heart<K> {
                 () = shutdown.requested() => return,
                 () = until(deadline) => self.tick().await,
                 input = self.inputs.recv() => match input {
-                    Some(input) => self.input(input).await,
+                    Some(input) => self.inputs_from(input).await,
                     None => return,
                 },
                 change = next(&mut self.changes) => self.kernel_changed(change).await,
@@ -142,6 +145,18 @@ impl<K: Kernel> Heart<K> {
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
                 }
             }
+        }
+    }
+
+    /// Hears what came in, and what waits behind it as long as that takes but a moment: to ask about
+    /// all the rest in between costs more than a heartbeat itself.
+    async fn inputs_from(&mut self, first: Input) {
+        let end = Instant::now() + MOMENT;
+        self.input(first).await;
+        while Instant::now() < end
+            && let Ok(input) = self.inputs.try_recv()
+        {
+            self.input(input).await;
         }
     }
 

@@ -12,6 +12,7 @@ use halod_tls::Certificate;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::heart::{Input, Outbox};
@@ -65,7 +66,7 @@ impl<S: Stream> Reader<S> {
         loop {
             match self.codec.next_line() {
                 Ok(Some(line)) => {
-                    return ToHalod::parse(&line).map_err(|error| End::Wrong(error.to_string()));
+                    return ToHalod::parse(line).map_err(|error| End::Wrong(error.to_string()));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(End::Wrong(error.to_string())),
@@ -139,7 +140,7 @@ async fn serve<S: Stream>(
     hello: Hello,
     token: String,
     peer: SocketAddr,
-    shared: &Shared,
+    shared: &Arc<Shared>,
 ) {
     reader.codec.set_max(MAX_LINE_TO_HALOD);
     let conn = shared.next_conn();
@@ -156,42 +157,63 @@ async fn serve<S: Stream>(
     if shared.inputs.send(hello).await.is_err() {
         return;
     }
-    let mut writer = tokio::spawn(write_all(write, messages, cut));
-    let written = tokio::select! {
-        end = pass_on(&mut reader, conn, shared) => {
+    // Tasks of their own: a heartbeat wakes the one that reads, and nothing else.
+    let mut reading = Part(tokio::spawn(pass_on(reader, conn, Arc::clone(shared))));
+    let mut writing = Part(tokio::spawn(write_all(write, messages, cut)));
+    tokio::select! {
+        read = &mut reading.0 => {
             // The time counts that passes from here to the kernel's new table.
             let at = Instant::now();
-            let wrong = match end {
-                End::Closed => None,
-                End::Wrong(reason) => Some(reason),
+            let (reader, wrong) = match read {
+                Ok((reader, End::Wrong(reason))) => (Some(reader), Some(reason)),
+                Ok((reader, End::Closed)) => (Some(reader), None),
+                Err(_) => (None, None),
             };
             if let Some(reason) = &wrong {
                 tracing::warn!(node = %name, %peer, reason, "connection closed");
             }
             // The heart drops its outbox then, and the writer ends with what is queued.
             let _ = shared.inputs.send(Input::Closed { conn, wrong, at }).await;
-            timeout(WRITE, &mut writer).await
+            let written = timeout(WRITE, &mut writing.0).await;
+            if let (Some(reader), Ok(Ok(Some(write)))) = (reader, written) {
+                close(reader.stream, write, None).await;
+            }
         }
         // The heart has closed it, or it cannot be written to.
-        written = &mut writer => {
+        written = &mut writing.0 => {
             let closed = Input::Closed { conn, wrong: None, at: Instant::now() };
             let _ = shared.inputs.send(closed).await;
-            Ok(written)
+            if let Ok(Some(mut write)) = written {
+                // What still comes is read, and ignored by the heart: see `close`.
+                let closing = async {
+                    let _ = write.shutdown().await;
+                    let _ = (&mut reading.0).await;
+                };
+                let _ = timeout(LAST_WORDS, closing).await;
+            }
         }
-    };
-    match written {
-        Ok(Ok(Some(write))) => close(reader.stream, write, None).await,
-        Ok(_) => {}
-        Err(_) => writer.abort(),
+    }
+}
+
+/// A task that ends at the latest with the session whose part it is.
+struct Part<T>(JoinHandle<T>);
+
+impl<T> Drop for Part<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 /// Passes messages on until the connection ends or says something wrong.
-async fn pass_on<S: Stream>(reader: &mut Reader<S>, conn: ConnId, shared: &Shared) -> End {
+async fn pass_on<S: Stream>(
+    mut reader: Reader<S>,
+    conn: ConnId,
+    shared: Arc<Shared>,
+) -> (Reader<S>, End) {
     loop {
         let message = match reader.next().await {
             Ok(message) => message,
-            Err(end) => return end,
+            Err(end) => return (reader, end),
         };
         // Waits while the heart is busy: a node that talks too much only slows itself.
         let input = Input::Message {
@@ -200,7 +222,7 @@ async fn pass_on<S: Stream>(reader: &mut Reader<S>, conn: ConnId, shared: &Share
             at: Instant::now(),
         };
         if shared.inputs.send(input).await.is_err() {
-            return End::Closed;
+            return (reader, End::Closed);
         }
     }
 }
