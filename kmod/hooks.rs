@@ -52,10 +52,17 @@ impl Namespace {
                 Verdict::Accept
             }
             Some(Concern::Answer) if hook == Hook::PreRouting && !context.may_track(family(V6)) => {
-                Verdict::Accept
+                Self::pass_answer::<V6>(table, skb)
             }
             _ => self.handle::<POINT, V6>(table, context, skb),
         }
+    }
+
+    /// A packet from a node, which is yet to be looked at where it leaves.
+    #[inline(never)]
+    fn pass_answer<const V6: bool>(table: &Table, mut skb: Skb<'_>) -> Verdict {
+        table.routes_found.give(family(V6), &mut skb);
+        Verdict::Accept
     }
 
     /// Decides about a packet and does it. A function of its own, so that what passes does not pay
@@ -81,7 +88,7 @@ impl Namespace {
                     Family::V4 => Self::change_head::<40>(&mut skb, &packet, side, to),
                     Family::V6 => Self::change_head::<60>(&mut skb, &packet, side, to),
                 };
-                self.changed::<POINT, V6>(context, skb, exit, delta)
+                self.changed::<POINT, V6>(table, context, skb, exit, delta)
             }
             decision => self.other::<POINT, V6>(table, context, skb, &decision),
         }
@@ -116,12 +123,12 @@ impl Namespace {
                 let rewrite =
                     |bytes: &mut [u8], csum: Csum| packet::rewrite(bytes, packet, *side, *to, csum);
                 let delta = Self::change(&mut skb, packet::need(packet), rewrite);
-                self.changed::<POINT, V6>(context, skb, *exit, delta)
+                self.changed::<POINT, V6>(table, context, skb, *exit, delta)
             }
             (Decision::Translate { translation, exit }, _) => {
                 let translate = |bytes: &mut [u8], csum: Csum| translation.apply(bytes, csum);
                 let delta = Self::change(&mut skb, translation.need(), translate);
-                self.changed::<POINT, V6>(context, skb, *exit, delta)
+                self.changed::<POINT, V6>(table, context, skb, *exit, delta)
             }
             _ => self.other::<POINT, V6>(table, context, skb, &decision),
         }
@@ -156,6 +163,7 @@ impl Namespace {
     #[inline(always)]
     fn changed<const POINT: u32, const V6: bool>(
         &self,
+        table: &Table,
         context: Context<'_>,
         mut skb: Skb<'_>,
         exit: Exit,
@@ -169,6 +177,9 @@ impl Namespace {
         skb.adjust_complete(delta);
         if context.may_track(family(V6)) {
             skb.set_untracked();
+        }
+        if hook == Hook::PreRouting && !context.may_reroute(family(V6)) {
+            table.routes_found.give(family(V6), &mut skb);
         }
         if matches!(hook, Hook::PreRouting | Hook::LocalOut) {
             skb.set_balanced();
@@ -202,6 +213,9 @@ impl Namespace {
             Decision::Exit(exit) => self.leave(*exit),
             Decision::Untrack => {
                 skb.set_untracked();
+                if hook_at(POINT) == Hook::PreRouting && !context.may_reroute(family(V6)) {
+                    table.routes_found.give(family(V6), &mut skb);
+                }
                 Verdict::Accept
             }
             // Of a packet that was not read as one, which cannot be.

@@ -12,6 +12,7 @@ use crate::ffi::netfilter::{Family, Hooks};
 use crate::ffi::percpu::PerCpuCounters;
 use crate::ffi::pernet::Net;
 use crate::ffi::rcu::{Moment, Prepared, Published, ReadSide};
+use crate::ffi::route::Routes;
 use crate::flows::FlowMemory;
 use crate::packet::{self, Drain, Exit, Refusal};
 use crate::table::{BuildError, Request, Table};
@@ -38,6 +39,8 @@ struct Writer {
     /// with both.
     drains: KVVec<Drain>,
     flows: Option<Arc<FlowMemory>>,
+    /// Routes of packets, as long as there are hooks.
+    routes: Option<Arc<Routes>>,
     /// When the table in force replaced the one before.
     replaced: Moment,
     /// The namespace is going away: no more tables.
@@ -47,7 +50,7 @@ struct Writer {
 impl Writer {
     /// Leaves all packets alone.
     fn stop(&mut self) {
-        self.hooks = None;
+        (self.hooks, self.routes) = (None, None);
         (self.defrag4, self.defrag6) = (None, None);
     }
 
@@ -118,6 +121,7 @@ impl Namespace {
                 defrag6: None,
                 drains: KVVec::new(),
                 flows: None,
+                routes: None,
                 replaced: Moment::now(),
                 closed: false,
             }),
@@ -169,7 +173,12 @@ impl Namespace {
             return Err(CommitError::NotRising { current });
         }
         writer.purge_flows();
-        let mut table = Table::build(request, &writer.drains, writer.flows.as_ref())?;
+        let routes = match &writer.routes {
+            Some(routes) => routes.clone(),
+            None => Arc::new(Routes::new()?, GFP_KERNEL_ACCOUNT).map_err(Error::from)?,
+        };
+        let flows = writer.flows.as_ref();
+        let mut table = Table::build(request, &writer.drains, flows, routes.clone())?;
         table.generation = next;
         let mut drains = KVVec::new();
         drains
@@ -181,12 +190,13 @@ impl Namespace {
         let defrag6 = missing(&writer.defrag6, wanted6, net, Family::V6)?;
         let prepared = Prepared::new(table)?;
         if writer.hooks.is_none() {
-            writer.hooks = Some(Hooks::register(net, self)?);
+            writer.hooks = Some(Hooks::register(net, self, routes.clone())?);
         }
         // Nothing fails from here on.
         self.table.replace(Some(prepared));
         writer.replaced = Moment::now();
         (writer.generation, writer.drains, writer.flows) = (next, drains, flows);
+        writer.routes = Some(routes);
         writer.defrag4 = writer.defrag4.take().or(defrag4).filter(|_| wanted4);
         writer.defrag6 = writer.defrag6.take().or(defrag6).filter(|_| wanted6);
         Ok(next)

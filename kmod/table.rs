@@ -8,6 +8,7 @@ use kernel::sync::Arc;
 
 use crate::ffi::clock;
 use crate::ffi::netfilter::Family;
+use crate::ffi::route::Routes;
 use crate::flows::{Cell, FlowMemory};
 use crate::packet::{
     self, Address, Addresses, Bucket, Drain, Draining, Former, Id, Input, Listener, Node, Range,
@@ -70,6 +71,8 @@ pub(crate) struct Table {
     drains: KVVec<Drain>,
     draining: KVVec<u16>,
     flows: Option<Arc<FlowMemory>>,
+    /// Not the table's own, but where packets find it.
+    pub(crate) routes_found: Arc<Routes>,
 }
 
 impl Table {
@@ -79,6 +82,7 @@ impl Table {
         request: Request,
         previous: &[Drain],
         flows: Option<&Arc<FlowMemory>>,
+        routes_found: Arc<Routes>,
     ) -> Result<Self, BuildError> {
         let input = Input {
             routes: request.routes,
@@ -102,6 +106,7 @@ impl Table {
             drains: KVVec::from_elem(Drain::default(), sizes.drains, FLAGS)?,
             draining: KVVec::from_elem(0, sizes.draining, FLAGS)?,
             flows: None,
+            routes_found,
             request: Request::default(),
         };
         packet::build(

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/jiffies.h>
 #include <linux/percpu.h>
+#include <net/ip.h>
+#include <net/ip6_fib.h>
+#include <net/ip6_route.h>
+#include <net/ip_fib.h>
 #include <net/net_namespace.h>
+#include <net/route.h>
 #include <net/sock.h>
 #include <net/netns/generic.h>
 #include <net/netfilter/nf_conntrack.h>
@@ -55,6 +60,88 @@ void halod_skb_set_untracked(struct sk_buff *skb)
 	nf_reset_ct(skb);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 #endif
+}
+
+struct nf_hook_ops *const *
+halod_hook_operations(const struct nf_hook_entries *entries)
+{
+	return nf_hook_entries_get_hook_ops(entries);
+}
+
+int halod_softirq_cpu(void)
+{
+	return softirq_count() ? smp_processor_id() : -1;
+}
+
+bool halod_route_holds(struct dst_entry *dst, u32 cookie)
+{
+	return dst_check(dst, cookie);
+}
+
+void halod_skb_set_route(struct sk_buff *skb, struct dst_entry *dst,
+			 bool redirect)
+{
+	skb_dst_set_noref(skb, dst);
+	if (redirect)
+		IPCB(skb)->flags |= IPSKB_DOREDIRECT;
+}
+
+bool halod_skb_redirects(const struct sk_buff *skb)
+{
+	return IPCB(skb)->flags & IPSKB_DOREDIRECT;
+}
+
+/* The kernel chooses one of several ways by more than the addresses. */
+static bool route_is_single6(const struct rt6_info *rt)
+{
+	const struct fib6_info *from = rcu_dereference(rt->from);
+
+	return from && !from->fib6_nsiblings && !from->nh;
+}
+
+static bool route_is_single4(const struct net *net)
+{
+#ifdef CONFIG_IP_ROUTE_MULTIPATH
+	return !READ_ONCE(net->ipv4.sysctl_fib_multipath_hash_policy);
+#else
+	return true;
+#endif
+}
+
+static struct dst_entry *route_find4(struct sk_buff *skb)
+{
+	const struct net *net = dev_net(skb->dev);
+	const struct iphdr *iph = ip_hdr(skb);
+	const struct rtable *rt;
+
+	if (fib4_has_custom_rules(net) || !route_is_single4(net) ||
+	    ip_route_input_noref(skb, iph->daddr, iph->saddr, ip4h_dscp(iph),
+				 skb->dev))
+		return NULL;
+	rt = skb_rtable(skb);
+	return rt->rt_type == RTN_UNICAST ? skb_dst(skb) : NULL;
+}
+
+static struct dst_entry *route_find6(struct sk_buff *skb, u32 *cookie)
+{
+	const struct rt6_info *rt;
+
+	if (fib6_has_custom_rules(dev_net(skb->dev)))
+		return NULL;
+	ip6_route_input(skb);
+	rt = dst_rt6_info(skb_dst(skb));
+	if (rt->dst.error || !route_is_single6(rt) ||
+	    rt->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST | RTF_REJECT))
+		return NULL;
+	*cookie = rt6_get_cookie(rt);
+	return skb_dst(skb);
+}
+
+struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie)
+{
+	struct dst_entry *dst = v6 ? route_find6(skb, cookie) : route_find4(skb);
+
+	return dst && dst_hold_safe(dst) ? dst : NULL;
 }
 
 u64 halod_jiffies(void)

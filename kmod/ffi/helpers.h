@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The kernel's static inlines and macros, as functions that Rust can call.
- * Nothing here decides anything.
+ * Nothing here decides what becomes of a packet.
  */
 #ifndef _HALOD_HELPERS_H
 #define _HALOD_HELPERS_H
 
+#include <linux/netfilter.h>
 #include <linux/skbuff.h>
 #include <net/genetlink.h>
 
@@ -19,6 +20,25 @@ u64 halod_percpu_sum(void *percpu, unsigned int index);
 unsigned int halod_skb_headlen(const struct sk_buff *skb);
 void halod_skb_csum_add(struct sk_buff *skb, u32 delta);
 void halod_skb_set_untracked(struct sk_buff *skb);
+
+/* Netfilter: the operations of all entries. */
+struct nf_hook_ops *const *
+halod_hook_operations(const struct nf_hook_entries *entries);
+
+/* The CPU of this softirq; -1 in anything else. */
+int halod_softirq_cpu(void);
+
+/*
+ * Routes of packets in PRE_ROUTING. halod_route_find() has the kernel find the
+ * packet's, and gives it with a reference where others between the same
+ * addresses take it too; else NULL. The cookie is for halod_route_holds().
+ */
+struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie);
+bool halod_route_holds(struct dst_entry *dst, u32 cookie);
+void halod_skb_set_route(struct sk_buff *skb, struct dst_entry *dst,
+			 bool redirect);
+bool halod_skb_redirects(const struct sk_buff *skb);
+enum { HALOD_SECOND = HZ };
 
 /* The tick counter. */
 u64 halod_jiffies(void);

@@ -14,4 +14,5 @@ pub(crate) mod percpu;
 pub(crate) mod pernet;
 pub(crate) mod random;
 pub(crate) mod rcu;
+pub(crate) mod route;
 pub(crate) mod skb;

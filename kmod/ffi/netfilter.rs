@@ -7,7 +7,7 @@
 use core::ffi::{c_int, c_uint, c_void};
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::rcu;
+use kernel::sync::{rcu, Arc};
 
 use super::bindings::{
     self, nf_inet_hooks_NF_INET_LOCAL_IN as IN, nf_inet_hooks_NF_INET_LOCAL_OUT as OUT,
@@ -15,6 +15,7 @@ use super::bindings::{
 };
 use super::pernet::Net;
 use super::rcu::ReadSide;
+use super::route::Routes;
 use super::skb::Skb;
 use crate::namespace::Namespace;
 use crate::packet::Hook;
@@ -66,16 +67,50 @@ impl Context<'_> {
     #[inline(always)]
     pub(crate) fn may_track(self, family: Family) -> bool {
         const OURS: u16 = 2;
-        // SAFETY: `state.net` is valid, and hooks run under RCU, under which these are replaced
-        // (`nf_hook_entries_get_hook_head`); the kernel crate knows the type by its name alone.
+        let entries = self.pre_routing(family);
+        // SAFETY: Hooks run under RCU, under which the entries are replaced.
+        entries.is_null() || unsafe { (*entries).num_hook_entries } > OURS
+    }
+
+    /// Whether something after us in PRE_ROUTING may change a packet's way: anything but connection
+    /// tracking and the NAT that goes by it, which leave alone what is untracked.
+    #[inline(always)]
+    pub(crate) fn may_reroute(self, family: Family) -> bool {
+        self.may_track(family) && self.others_after_us(family)
+    }
+
+    #[inline(never)]
+    fn others_after_us(self, family: Family) -> bool {
+        let entries = self.pre_routing(family);
+        if entries.is_null() {
+            return true;
+        }
+        // SAFETY: Hooks run under RCU, under which the entries are replaced. Of as many hooks as
+        // there are the operations follow, which outlive their entries.
+        let operations = unsafe {
+            let count = usize::from((*entries).num_hook_entries);
+            core::slice::from_raw_parts(bindings::halod_hook_operations(entries), count)
+        };
+        operations.iter().any(|operation| {
+            // SAFETY: As above.
+            let operation = unsafe { &**operation };
+            let by_tracking = [CONNTRACK, DESTINATION_NAT].contains(&operation.priority)
+                && operation.hook_ops_type() == UNDEFINED;
+            operation.priority > BEFORE_CONNTRACK && !by_tracking
+        })
+    }
+
+    /// The hooks in PRE_ROUTING.
+    #[inline(always)]
+    fn pre_routing(self, family: Family) -> *const bindings::nf_hook_entries {
+        // SAFETY: `state.net` is valid. The kernel crate knows the entries by their name alone.
         unsafe {
             let nf = &raw const (*self.state.net).nf;
             let entries = match family {
                 Family::V4 => (&raw const (*nf).hooks_ipv4[PRE as usize]).read_volatile(),
                 Family::V6 => (&raw const (*nf).hooks_ipv6[PRE as usize]).read_volatile(),
             };
-            let entries = entries.cast::<bindings::nf_hook_entries>();
-            entries.is_null() || (*entries).num_hook_entries > OURS
+            entries.cast_const().cast()
         }
     }
 }
@@ -110,6 +145,10 @@ unsafe extern "C" fn hook<const POINT: c_uint, const V6: bool>(
 /// Before connection tracking (-200) and after the raw tables (-300), whose rules so still see
 /// what the client sent.
 const BEFORE_CONNTRACK: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_RAW + 10;
+/// Where connection tracking is, and the NAT of destinations by it; of no type of their own.
+const CONNTRACK: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK;
+const DESTINATION_NAT: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_NAT_DST;
+const UNDEFINED: bindings::nf_hook_ops_type = bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED;
 /// Where the kernel's own NAT rewrites sources: all filters have seen the packet by then.
 const SOURCE_NAT: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_NAT_SRC;
 
@@ -121,6 +160,7 @@ const HOOKS: usize = 8;
 ///
 /// `operations` are registered in `net`, which outlives this value.
 pub(crate) struct Hooks {
+    routes: Arc<Routes>,
     operations: KBox<[bindings::nf_hook_ops; HOOKS]>,
     net: *mut bindings::net,
 }
@@ -130,7 +170,12 @@ unsafe impl Send for Hooks {}
 
 impl Hooks {
     /// Registers all hooks in `net`, which must be the namespace that `namespace` belongs to.
-    pub(crate) fn register(net: Net<'_>, namespace: Pin<&Namespace>) -> Result<Self> {
+    /// `routes` are emptied when the hooks are gone.
+    pub(crate) fn register(
+        net: Net<'_>,
+        namespace: Pin<&Namespace>,
+        routes: Arc<Routes>,
+    ) -> Result<Self> {
         let private: *const Namespace = namespace.get_ref();
         let operation = |hook: bindings::nf_hookfn, point, priority, v6| bindings::nf_hook_ops {
             hook,
@@ -164,6 +209,7 @@ impl Hooks {
             bindings::nf_register_net_hooks(net.as_ptr(), operations.as_ptr(), HOOKS as c_uint)
         })?;
         Ok(Self {
+            routes,
             operations,
             net: net.as_ptr(),
         })
@@ -178,5 +224,7 @@ impl Drop for Hooks {
         };
         // A dump of the hooks (nfnetlink_hook.c) may still read the operations.
         rcu::synchronize_rcu();
+        // SAFETY: No hook is left that could use them, nor will one start.
+        unsafe { self.routes.clear() };
     }
 }

@@ -149,12 +149,32 @@ impl Skb<'_> {
         unsafe { (&raw mut (*self.skb.as_ptr()).__bindgen_anon_4).cast() }
     }
 
+    /// The index of the device that it came in by; 0 where it is this machine's own.
+    #[inline(always)]
+    pub(super) fn device(&self) -> u32 {
+        // SAFETY: By the type invariants. Every device that receives a packet sets the field
+        // (`__netif_receive_skb_core`).
+        unsafe { (*self.headers()).skb_iif as u32 }
+    }
+
+    /// The mark that rules may have given it.
+    #[inline(always)]
+    pub(super) fn mark(&self) -> u32 {
+        // SAFETY: By the type invariants; both fields of the union are a `u32`.
+        unsafe { *(&raw const (*self.headers()).__bindgen_anon_4).cast() }
+    }
+
+    /// Whether it has a route, of whatever kind.
+    #[inline(always)]
+    pub(super) fn has_route(&self) -> bool {
+        // SAFETY: By the type invariants; the field is the first of the union's two.
+        unsafe { *(&raw const (*self.skb.as_ptr()).__bindgen_anon_3).cast::<usize>() != 0 }
+    }
+
     /// Whether it came in by a device, and is not this machine's own.
     #[inline(always)]
     pub(crate) fn came_in(&self) -> bool {
-        // SAFETY: By the type invariants. Every device that receives a packet sets the field
-        // (`__netif_receive_skb_core`).
-        unsafe { (*self.headers()).skb_iif != 0 }
+        self.device() != 0
     }
 
     /// Keeps connection tracking, where it is loaded, from looking at the packet.

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Routes that the kernel has found for packets a moment ago, for others that go the same way.
+//!
+//! The kernel takes a packet's route from the packet where PRE_ROUTING has left one there
+//! (`ip_rcv_finish_core`, `ip6_rcv_finish_core`), and goes on with it as if it had just found it:
+//! TTL, MTU, all hooks, neighbour and policies are as ever. What is here was found by the kernel's
+//! own lookup for the same addresses, device, mark and type of service. It is the kernel too that
+//! says whether that still holds (`dst_check`): no route, device or address of this machine changes
+//! without that. A route is looked up anew after a second all the same, for the few settings
+//! that it does not notice (`rp_filter`).
+//!
+//! C headers: `include/net/dst.h`, `include/net/route.h`, `include/net/ip6_route.h`
+
+use core::cell::UnsafeCell;
+use core::ptr;
+use kernel::prelude::*;
+
+use super::bindings;
+use super::netfilter::Family;
+use super::skb::Skb;
+
+/// Lines of each CPU: 32 KiB.
+const LINES: usize = 512;
+
+/// What a route depends on, while there are no rules for routing but the usual ones.
+#[derive(Clone, Copy, Default)]
+struct Key {
+    /// Source and destination, as they are in the packet.
+    addresses: [u64; 4],
+    /// The device that the packet came in by; 0 in a line without a route.
+    device: u32,
+    mark: u32,
+    /// IPv4: type of service, without the two bits of congestion control. IPv6: nothing else.
+    service: u32,
+}
+
+impl Key {
+    /// Of a packet whose IP header is in one piece.
+    #[inline(always)]
+    fn of(family: Family, skb: &Skb<'_>) -> Option<Self> {
+        const CONGESTION: u8 = 0b11;
+        let mut key = Self {
+            device: skb.device(),
+            mark: skb.mark(),
+            ..Self::default()
+        };
+        let mut addresses: &[u8] = match family {
+            Family::V4 => {
+                let header: &[u8; 20] = skb.head()?;
+                key.service = u32::from(header[1] & !CONGESTION);
+                &header[12..]
+            }
+            Family::V6 => {
+                // Apart from all of IPv4.
+                key.service = u32::MAX;
+                &skb.head::<40>()?[8..]
+            }
+        };
+        for word in &mut key.addresses {
+            let Some((bytes, rest)) = addresses.split_first_chunk() else {
+                break;
+            };
+            (*word, addresses) = (u64::from_ne_bytes(*bytes), rest);
+        }
+        Some(key)
+    }
+
+    /// Whether both are the same. Written out, since a comparison of arrays is a call.
+    #[inline(always)]
+    fn is(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.addresses, other.addresses);
+        let numbers = (self.device ^ other.device)
+            | (self.mark ^ other.mark)
+            | (self.service ^ other.service);
+        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | u64::from(numbers) == 0
+    }
+
+    /// The line of a CPU that it belongs in.
+    #[inline(always)]
+    fn line(&self) -> usize {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let [a, b, c, d] = self.addresses;
+        let folded = a ^ b.rotate_left(16) ^ c.rotate_left(32) ^ d.rotate_left(48);
+        // What differs must be in the lower half to reach all bits of the product that are taken.
+        let folded = folded ^ (folded >> 32);
+        (folded.wrapping_mul(GOLDEN) >> 48) as usize % LINES
+    }
+}
+
+/// A route that was found.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line {
+    key: Key,
+    cookie: u32,
+    /// When it is to be looked up again, in ticks.
+    until: u32,
+    /// The machine would rather have the packet's sender use another way.
+    redirect: bool,
+    route: *mut bindings::dst_entry,
+}
+
+impl Line {
+    const EMPTY: Self = Self {
+        key: Key {
+            addresses: [0; 4],
+            device: 0,
+            mark: 0,
+            service: 0,
+        },
+        cookie: 0,
+        until: 0,
+        redirect: false,
+        route: ptr::null_mut(),
+    };
+}
+
+/// The routes of one network namespace.
+///
+/// # Invariants
+///
+/// There are `LINES` lines for each possible CPU. One that holds a route holds a reference to it.
+/// Lines are touched by hooks on their own CPU in softirq only, and by `clear`.
+pub(crate) struct Routes(KVVec<UnsafeCell<Line>>);
+
+// SAFETY: By the type invariants no line is touched by two at once; references to routes may be
+// let go of anywhere.
+unsafe impl Send for Routes {}
+// SAFETY: As above.
+unsafe impl Sync for Routes {}
+
+impl Routes {
+    /// None yet. Process context.
+    pub(crate) fn new() -> Result<Self> {
+        // SAFETY: Written once, at boot.
+        let cpus = unsafe { bindings::nr_cpu_ids } as usize;
+        let count = cpus.saturating_mul(LINES);
+        let mut lines = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        for _ in 0..count {
+            lines.push(UnsafeCell::new(Line::EMPTY), GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self(lines))
+    }
+
+    /// Gives a packet in PRE_ROUTING its route, if it has none and its way is the ordinary one.
+    /// Where it gets none the kernel does as it would without us.
+    #[inline(always)]
+    pub(crate) fn give(&self, family: Family, skb: &mut Skb<'_>) {
+        if skb.has_route() {
+            return;
+        }
+        let Some(key) = Key::of(family, skb) else {
+            return;
+        };
+        // SAFETY: May be called anywhere; negative where this is no softirq.
+        let cpu = unsafe { bindings::halod_softirq_cpu() };
+        let Ok(cpu) = usize::try_from(cpu) else {
+            return;
+        };
+        let Some(line) = self.0.get(cpu.wrapping_mul(LINES).wrapping_add(key.line())) else {
+            return;
+        };
+        // SAFETY: By the type invariants: this is a softirq, which no other interrupts.
+        let line = unsafe { &mut *line.get() };
+        // SAFETY: The counter is only read.
+        let now = unsafe { bindings::jiffies } as u32;
+        let fresh = line.key.is(&key) && (line.until.wrapping_sub(now) as i32) > 0;
+        // SAFETY: A line with a packet's key holds a route.
+        if !(fresh && unsafe { bindings::halod_route_holds(line.route, line.cookie) }) {
+            return Self::find(family, skb, line, key, now);
+        }
+        // SAFETY: Hooks run under RCU; the line's reference outlives this read side, since
+        // routes are freed a grace period after the last one (`dst_release`).
+        unsafe { bindings::halod_skb_set_route(skb.as_ptr(), line.route, line.redirect) };
+    }
+
+    /// Has the kernel find the packet's route, and keeps it where that may be.
+    #[inline(never)]
+    fn find(family: Family, skb: &mut Skb<'_>, line: &mut Line, key: Key, now: u32) {
+        let skb = skb.as_ptr();
+        let v6 = family == Family::V6;
+        let mut cookie = 0;
+        // SAFETY: The packet is one in PRE_ROUTING, as the kernel's own caller has it.
+        let found = unsafe { bindings::halod_route_find(skb, v6, &mut cookie) };
+        if found.is_null() {
+            return;
+        }
+        let former = core::mem::replace(
+            line,
+            Line {
+                key,
+                cookie,
+                until: now.wrapping_add(bindings::HALOD_SECOND),
+                // SAFETY: The lookup has set it.
+                redirect: !v6 && unsafe { bindings::halod_skb_redirects(skb) },
+                route: found,
+            },
+        );
+        // SAFETY: The line's reference was its own. It may be null.
+        unsafe { bindings::dst_release(former.route) };
+    }
+
+    /// Forgets all of them. Process context.
+    ///
+    /// # Safety
+    ///
+    /// No hook runs any more.
+    pub(super) unsafe fn clear(&self) {
+        for line in &self.0 {
+            // SAFETY: By the function's contract nobody else looks at it.
+            let line = unsafe { core::mem::replace(&mut *line.get(), Line::EMPTY) };
+            // SAFETY: The line's reference was its own. It may be null.
+            unsafe { bindings::dst_release(line.route) };
+        }
+    }
+}
+
+impl Drop for Routes {
+    fn drop(&mut self) {
+        // SAFETY: Whoever could use it holds a reference.
+        unsafe { self.clear() };
+    }
+}
