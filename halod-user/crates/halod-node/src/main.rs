@@ -3,7 +3,7 @@
 //!
 //! A tour: [`options`] and [`config`] say what to do, [`health`] asks the application whether
 //! it is there, [`agent`] keeps up a [`session`] over a [`connection`] to HaloD. What HaloD says goes to
-//! the [`drainer`]: it finds users' connections by [`sockets`] and [`ports`], has [`drains`] decide
+//! the [`drainer`]: it finds users' connections by [`halod_sockets`] and [`ports`], has [`drains`] decide
 //! whom to tell when, and says so to [`followers`] and to the [`hook`].
 
 mod agent;
@@ -22,7 +22,6 @@ mod ports;
 mod session;
 mod shell;
 mod shutdown;
-mod sockets;
 mod token;
 mod values;
 

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use halod_proto::{Hello, Protocol, Welcome};
 use halod_routes::{RouteId, RouteSet};
-
-use crate::sockets::{MOST_RANGES, Socket};
+use halod_sockets::{MOST_RANGES, Socket};
 
 /// Where users' TCP connections arrive at this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

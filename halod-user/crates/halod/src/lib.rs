@@ -5,7 +5,6 @@
 //! comes of it goes from `heart` to the `store`, the `kernel`, and back through `session`.
 
 pub mod adopt;
-pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod gate;
@@ -18,3 +17,5 @@ pub mod shutdown;
 pub mod store;
 pub mod table;
 pub mod tls;
+
+pub use halod_config as config;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use halod_proto::{FromHalod, Load, MovedRoutes, NodeState};
 use halod_routes::RouteSet;
+use halod_sockets::{Closed, Sockets, SocketsError};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval};
@@ -16,7 +17,6 @@ use crate::followers::Followers;
 use crate::hook::Hooks;
 use crate::load;
 use crate::ports::{Ports, View};
-use crate::sockets::{Closed, Sockets, SocketsError};
 
 /// How often sockets are looked at while a route drains; more rarely, down to [`RARELY`], where a look
 /// takes more than a tenth of it, as with a few 100,000 connections.

@@ -1,9 +1,9 @@
 use std::collections::{BTreeSet, HashSet};
 
+use halod_sockets::Socket;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sockets::Socket;
 
 fn client(route: RouteId, cookie: u64) -> Client {
     Client {

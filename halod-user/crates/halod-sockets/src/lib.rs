@@ -1,4 +1,4 @@
-//! TCP sockets as the kernel lists them (sock_diag), and closing them.
+//! TCP and UDP sockets as the kernel lists them (sock_diag), and closing them.
 
 mod diag;
 mod filter;
@@ -10,8 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use netlink_packet_core::DecodeError;
+use netlink_packet_sock_diag::inet::StateFlags;
 use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};
-use netlink_packet_sock_diag::{TCP_LISTEN, inet::StateFlags};
+use netlink_packet_sock_diag::{IPPROTO_TCP, IPPROTO_UDP, TCP_CLOSE, TCP_LISTEN};
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -32,7 +33,7 @@ pub struct Socket {
     pub interface: u32,
     /// The kernel's number for it, which no other socket ever has.
     pub cookie: u64,
-    /// Whether it listens; then there is no peer.
+    /// Whether it takes what comes from anybody; then there is no peer.
     pub listens: bool,
 }
 
@@ -93,6 +94,26 @@ impl Sockets {
     ) -> Result<Vec<Socket>, SocketsError> {
         let states = StateFlags::all()
             .difference(StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE);
+        self.list(IPPROTO_TCP, &states, ports).await
+    }
+
+    /// All UDP sockets whose own port is in one of the ranges. To be awaited to its end.
+    ///
+    /// # Errors
+    /// See [`SocketsError`].
+    pub async fn look_udp(
+        &mut self,
+        ports: &[RangeInclusive<u16>],
+    ) -> Result<Vec<Socket>, SocketsError> {
+        self.list(IPPROTO_UDP, &StateFlags::all(), ports).await
+    }
+
+    async fn list(
+        &mut self,
+        protocol: u8,
+        states: &StateFlags,
+        ports: &[RangeInclusive<u16>],
+    ) -> Result<Vec<Socket>, SocketsError> {
         let mut sockets = Vec::new();
         if ports.is_empty() {
             return Ok(sockets);
@@ -100,12 +121,12 @@ impl Sockets {
         let filter = filter::own_port(ports);
         // IPv4 connections of a server that listens on both are among the IPv6 ones.
         for id in [SocketId::new_v4(), SocketId::new_v6()] {
-            let request = Request::list(id, states.clone(), filter.clone());
+            let request = Request::list(protocol, id, states.clone(), filter.clone());
             let before = sockets.len();
             let mut attempts = 0;
             while self
                 .0
-                .list(&request, |found| sockets.push(socket(found)))
+                .list(&request, |found| sockets.push(socket(protocol, found)))
                 .await?
             {
                 sockets.truncate(before);
@@ -163,7 +184,7 @@ impl Sockets {
     }
 }
 
-fn socket(found: InetResponseHeader) -> Socket {
+fn socket(protocol: u8, found: InetResponseHeader) -> Socket {
     let id = found.socket_id;
     let end = |address: IpAddr, port| SocketAddr::new(address.to_canonical(), port);
     Socket {
@@ -171,6 +192,10 @@ fn socket(found: InetResponseHeader) -> Socket {
         peer: end(id.destination_address, id.destination_port),
         interface: id.interface_id,
         cookie: u64::from_ne_bytes(id.cookie),
-        listens: found.state == TCP_LISTEN,
+        listens: match protocol {
+            // `udp_sk_diag_fill`: without a peer a socket is in the state of a closed TCP one.
+            IPPROTO_UDP => found.state == TCP_CLOSE,
+            _ => found.state == TCP_LISTEN,
+        },
     }
 }

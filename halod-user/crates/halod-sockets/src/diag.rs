@@ -20,7 +20,7 @@ const REQUEST_FILTER: u16 = 1;
 /// The longest datagram of a listing (`netlink_dump`, net/netlink/af_netlink.c).
 const DATAGRAM: usize = 32 * 1024;
 
-/// A request about TCP sockets of one family.
+/// A request about sockets of one protocol and family.
 #[derive(Debug, Clone)]
 pub struct Request {
     kind: u16,
@@ -30,31 +30,31 @@ pub struct Request {
 
 impl Request {
     /// To list the sockets of the id's family that are in one of the states and pass the filter.
-    pub fn list(id: SocketId, states: StateFlags, filter: Vec<u8>) -> Request {
+    pub fn list(protocol: u8, id: SocketId, states: StateFlags, filter: Vec<u8>) -> Request {
         Request {
             kind: SOCK_DIAG_BY_FAMILY,
-            inet: inet(id, states),
+            inet: inet(protocol, id, states),
             filter: Some(DefaultNla::new(REQUEST_FILTER, filter)),
         }
     }
 
-    /// To destroy one socket.
+    /// To destroy one TCP socket.
     pub fn destroy(id: SocketId) -> Request {
         Request {
             kind: SOCK_DESTROY,
-            inet: inet(id, StateFlags::all()),
+            inet: inet(IPPROTO_TCP, id, StateFlags::all()),
             filter: None,
         }
     }
 }
 
-fn inet(socket_id: SocketId, states: StateFlags) -> InetRequest {
+fn inet(protocol: u8, socket_id: SocketId, states: StateFlags) -> InetRequest {
     InetRequest {
         family: match socket_id.source_address {
             std::net::IpAddr::V4(_) => AF_INET,
             std::net::IpAddr::V6(_) => AF_INET6,
         },
-        protocol: IPPROTO_TCP,
+        protocol,
         extensions: ExtensionFlags::empty(),
         states,
         socket_id,

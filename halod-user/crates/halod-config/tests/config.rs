@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use halod::config::{Config, Nodes};
 use halod_cluster::{Failover, Measure};
+use halod_config::{Config, Nodes};
 use halod_proto::Protocol;
 
 const GOOD: &str = r#"cluster = "push"

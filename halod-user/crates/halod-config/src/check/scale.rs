@@ -6,7 +6,7 @@ use halod_cluster::Measure;
 use toml::Spanned;
 
 use super::{Check, DAY, MINUTE, MS};
-use crate::config::{Scale, file};
+use crate::{Scale, file};
 
 impl Check<'_> {
     pub(super) fn scale(&mut self, scale: file::Scale) -> Scale {

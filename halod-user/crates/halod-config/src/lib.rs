@@ -1,4 +1,4 @@
-//! The configuration, read and checked as a whole before anything starts.
+//! The configuration of `halod`, read and checked as a whole before anything starts.
 
 mod check;
 mod error;

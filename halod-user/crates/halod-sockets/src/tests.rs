@@ -159,3 +159,17 @@ async fn thousands_of_sockets() {
         assert_eq!(peers.len(), expected, "each once");
     }
 }
+
+#[tokio::test]
+async fn finds_udp_sockets_with_and_without_a_peer() {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let tied = std::net::UdpSocket::bind("[::1]:0").expect("a socket");
+    tied.connect("[::1]:9").expect("a peer");
+    let address = |socket: &std::net::UdpSocket| socket.local_addr().expect("its address");
+    let ports = [&free, &tied].map(|socket| address(socket).port()..=address(socket).port());
+    let mut sockets = Sockets::open().expect("netlink");
+    let found = sockets.look_udp(&ports).await.expect("a look");
+    let mut found: Vec<_> = found.iter().map(|it| (it.local, it.listens)).collect();
+    found.sort();
+    assert_eq!(found, [(address(&free), true), (address(&tied), false)]);
+}
