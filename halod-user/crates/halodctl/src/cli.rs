@@ -13,7 +13,7 @@ use halod_routes::{MAX_ROUTES, MAX_SLOTS};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  refused, or failed in another way; the message says why
+  1  refused, or failed in another way; the message says why (doctor: problems)
   2  the command line is wrong
   3  the daemon cannot be reached, or does not answer
   4  the kernel module is not there
@@ -69,6 +69,13 @@ pub enum Command {
     Scaling,
     /// Show what happens, until interrupted.
     Watch,
+    /// Check this machine, and show how to mend what is wrong with it. Best run as root; works
+    /// without halod too, as far as it can.
+    Doctor {
+        /// halod's configuration.
+        #[arg(long, value_name = "FILE", default_value = "/etc/halod/halod.toml")]
+        config: PathBuf,
+    },
     /// Change what a node does.
     #[command(subcommand)]
     Node(Node),

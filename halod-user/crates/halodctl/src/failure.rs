@@ -18,6 +18,8 @@ pub enum Failure {
     NoModule(String),
     /// Not permitted.
     Permission(String),
+    /// The doctor's findings, which have been printed, are bad.
+    Problems,
     /// Whoever reads the output has stopped reading.
     PipeClosed,
 }
@@ -27,7 +29,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::PipeClosed => 0,
-            Failure::Failed(_) => 1,
+            Failure::Failed(_) | Failure::Problems => 1,
             Failure::Usage(_) => 2,
             Failure::Unreachable(_) => 3,
             Failure::NoModule(_) => 4,
@@ -44,6 +46,7 @@ impl fmt::Display for Failure {
             | Failure::Unreachable(text)
             | Failure::NoModule(text)
             | Failure::Permission(text) => f.write_str(text),
+            Failure::Problems => f.write_str("there are problems"),
             Failure::PipeClosed => f.write_str("the output was closed"),
         }
     }

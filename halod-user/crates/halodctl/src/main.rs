@@ -25,6 +25,7 @@ async fn main() -> ExitCode {
     match commands::run(&cli, &mut output).await {
         // The reader of a pipe that has seen enough is no failure.
         Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Err(Failure::Problems) => ExitCode::from(Failure::Problems.exit_code()),
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit_code())
