@@ -2,7 +2,7 @@
 # Names of what can be made; each step is a small script that knows when it is up to date.
 # KERNEL=7.2 picks another series of Debian's kernels, KDIR=TREE builds the module for another tree.
 
-.PHONY: help demo test vm bench bench-quick bench-drain bench-heartbeats module user root toolchain kernel check update clean distclean
+.PHONY: help demo test vm bench bench-quick bench-drain bench-heartbeats module user root toolchain kernel check update clean distclean fuzz
 # Two at a time: the kernel's tree and the userspace programs do not need each other.
 MAKEFLAGS += --no-print-directory -j2
 export KERNEL KDIR
@@ -31,6 +31,9 @@ bench-drain: module user ## nobody disconnected, with 2,000 connections (CONNECT
 
 bench-heartbeats: toolchain ## what 2,048 nodes' heartbeats cost halod, and how long a loss takes meanwhile
 	@scripts/bench-heartbeats
+
+fuzz: toolchain ## every fuzz target for FUZZ=600 seconds, from what earlier runs have found
+	@scripts/fuzz $(or $(FUZZ),600)
 
 module: lab ## the kernel module, build/kmod/halod.ko
 	@scripts/module

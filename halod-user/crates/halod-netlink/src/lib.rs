@@ -12,6 +12,8 @@ mod encode;
 mod error;
 mod events;
 mod family;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod message;
 mod model;
 #[cfg(test)]
