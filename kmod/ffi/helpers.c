@@ -137,10 +137,23 @@ static struct dst_entry *route_find6(struct sk_buff *skb, u32 *cookie)
 	return skb_dst(skb);
 }
 
+/* A frame that br_netfilter shows has its way yet to be found. */
+static bool is_bridged(const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	return skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
+#else
+	return false;
+#endif
+}
+
 struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie)
 {
-	struct dst_entry *dst = v6 ? route_find6(skb, cookie) : route_find4(skb);
+	struct dst_entry *dst;
 
+	if (is_bridged(skb))
+		return NULL;
+	dst = v6 ? route_find6(skb, cookie) : route_find4(skb);
 	return dst && dst_hold_safe(dst) ? dst : NULL;
 }
 

@@ -89,16 +89,14 @@ impl<'a, C: Cell> Flows<'a, C> {
 
     /// The flow between a client and a VIP. Source: SipHash-2-4 (Aumasson and Bernstein, 2012).
     pub fn flow(&self, client: (&Address, u16), vip: (&Address, u16), route: u16) -> Flow {
-        #[allow(deprecated)]
-        let mut hasher = SipHasher::new_with_keys(self.key.0, self.key.1);
-        for (address, port) in [client, vip] {
-            match address {
-                Address::V4(bytes) => hasher.write(bytes),
-                Address::V6(bytes) => hasher.write(bytes),
-            }
-            hasher.write_u16(port);
-        }
-        let hash = hasher.finish();
+        let ([s0, s1], [d0, d1]) = (client.1.to_be_bytes(), vip.1.to_be_bytes());
+        let ports = [s0, s1, d0, d1];
+        let hash = match (client.0, vip.0) {
+            (Address::V4(from), Address::V4(to)) => self.hash::<4, 12>(from, to, ports),
+            (Address::V6(from), Address::V6(to)) => self.hash::<16, 36>(from, to, ports),
+            // No packet is between two IP versions.
+            _ => 0,
+        };
         let places = self.places();
         let first = hash as usize & places.wrapping_sub(1);
         // Another place, whatever the hash: an odd number of steps away.
@@ -108,6 +106,31 @@ impl<'a, C: Cell> Flows<'a, C> {
             first,
             second: first.wrapping_add(step) & places.wrapping_sub(1),
         }
+    }
+
+    /// The keyed hash of addresses and ports, `ALL` bytes; in one piece, since each write to the
+    /// hasher has its price.
+    #[inline(always)]
+    fn hash<const N: usize, const ALL: usize>(
+        &self,
+        from: &[u8; N],
+        to: &[u8; N],
+        ports: [u8; 4],
+    ) -> u64 {
+        let mut bytes = [0; ALL];
+        if let Some((place, rest)) = bytes.split_first_chunk_mut() {
+            *place = *from;
+            if let Some((place, rest)) = rest.split_first_chunk_mut() {
+                *place = *to;
+                if let Some(place) = rest.first_chunk_mut() {
+                    *place = ports;
+                }
+            }
+        }
+        #[allow(deprecated)]
+        let mut hasher = SipHasher::new_with_keys(self.key.0, self.key.1);
+        hasher.write(&bytes);
+        hasher.finish()
     }
 
     /// The tag of a flow that is remembered.
@@ -223,7 +246,8 @@ enum Scan<'a, C> {
 /// Whether an entry is a flow's, whatever its tag.
 #[inline]
 fn is(entry: u64, flow: &Flow) -> bool {
-    entry & TAG != 0 && entry & !TAG == flow.entry
+    // A flow's own entry has tag 0.
+    (entry ^ flow.entry).wrapping_sub(1) < TAG
 }
 
 /// Whether an entry must stay.

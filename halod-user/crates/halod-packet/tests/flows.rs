@@ -67,7 +67,11 @@ fn flows_spread_over_all_places() {
             let cells: Vec<Counting> = (0..COUNT * PLACES).map(|_| Counting::default()).collect();
             let flows = Flows::new(&cells, KEY);
             let (address, port, vip_port, route) = make(number, v6(1));
-            let flow = flows.flow((&address, port), (&VIP, vip_port), route);
+            let vip = match address {
+                Address::V4(_) => VIP,
+                Address::V6(_) => Address::V6([0x30; 16]),
+            };
+            let flow = flows.flow((&address, port), (&vip, vip_port), route);
             assert_eq!(flows.find(&flow), None);
             let read: Vec<usize> = (0..COUNT)
                 .filter(|place| {
