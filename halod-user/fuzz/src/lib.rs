@@ -78,6 +78,7 @@ pub fn vectors(drains: bool) -> Table {
         protocol,
         port,
         node_port: port,
+        ..Listener::default()
     };
     let listeners: Vec<Listener> = vips
         .iter()

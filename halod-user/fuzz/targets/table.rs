@@ -96,6 +96,7 @@ fn listener(choices: &mut Choices<'_>) -> Listener {
         protocol,
         port: port(choices),
         node_port: port(choices),
+        ..Listener::default()
     }
 }
 
