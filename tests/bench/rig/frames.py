@@ -25,6 +25,8 @@ NEW_PORT = 1024
 LISTENERS = 8  # in the table with many: at PORT, PORT + 1000 ...
 LAST_PORT = PORT + 1000 * (LISTENERS - 1)
 WIDE_STEP = 500  # between the routes of flows in the largest table
+CROWD = 2048  # clients behind the client
+CROWD_NETWORKS = {4: "198.18.0.0/15", 6: "2001:2::/48"}  # RFC 2544, RFC 5180
 ELSEWHERE = 200  # machines beside the nodes: n200 and on
 
 MAC_CLIENT, MAC_BALANCER_CLIENTS = bytes.fromhex("020000000302"), bytes.fromhex("020000000301")
@@ -47,6 +49,8 @@ class Traffic(Enum):
     LAST_REVERSE = auto()
     WIDE = auto()  # as FORWARD, spread over the largest table
     WIDE_REVERSE = auto()
+    CROWD = auto()  # as FORWARD, each packet from another client
+    CROWD_REVERSE = auto()
     ROUTED = auto()  # client to a machine that is no node, by its own address
     ROUTED_REVERSE = auto()
     BESIDE = auto()  # client to a node, to a port that is no route's
@@ -160,6 +164,9 @@ class Book:
         number = len(self._records)
         if traffic in (Traffic.ROUTED, Traffic.ROUTED_REVERSE, Traffic.BESIDE, Traffic.BESIDE_REVERSE):
             return _routed(traffic, kind, number)
+        if traffic in (Traffic.CROWD, Traffic.CROWD_REVERSE):
+            # A record's number has 16 bits: not of every kind.
+            return _crowd(traffic, kind, number) if kind.protocol == "tcp" else iter(())
         if traffic in (Traffic.ANSWER, Traffic.REVERSE, Traffic.LAST_REVERSE, Traffic.WIDE_REVERSE):
             return _from_nodes(traffic, kind, number)
         return _towards_vip(traffic, kind, number, range(NEW_PORT, NEW_PORT + new) if traffic is Traffic.NEW else FLOW_PORTS)
@@ -211,3 +218,19 @@ def _routed(traffic: Traffic, kind: Kind, number: int) -> Iterator[bytes]:
         if template.source != client:
             ports = ports[::-1]
         yield template.record(number + flow, ports, packed(template.source) + packed(template.destination))
+
+
+def _crowd(traffic: Traffic, kind: Kind, number: int) -> Iterator[bytes]:
+    """Between as many clients and the VIP, one packet each."""
+    network = ipaddress.ip_network(CROWD_NETWORKS[kind.family])
+    vip = addresses.vip(kind.family)
+    for flow in range(CROWD):
+        client, client_port = str(network[flow + 1]), FLOW_PORTS[flow % FLOWS]
+        node, port = _route(traffic, flow)
+        server = node_address(kind.family, node)
+        if traffic is Traffic.CROWD:
+            template = Template(kind, client, vip, MAC_BALANCER_CLIENTS + MAC_CLIENT, ACK, 1001, 5001)
+            yield template.record(number + flow, (client_port, port), packed(client) + packed(server))
+        else:
+            template = Template(kind, server, client, MAC_BALANCER_NODES + MAC_NODE, ACK, 5001, 1001)
+            yield template.record(number + flow, (port, client_port), packed(vip) + packed(client))

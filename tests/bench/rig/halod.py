@@ -6,7 +6,7 @@ from lab import module
 from lab.addresses import VIP4, VIP6
 from lab.kernel import Kernel, Listener, Node, Table
 
-from .frames import KINDS, LISTENERS, NODES, PORT, ROUTES, TCP4, TCP6, Kind, Traffic, node_address
+from .frames import CROWD, KINDS, LISTENERS, NODES, PORT, ROUTES, TCP4, TCP6, Kind, Traffic, node_address
 from .path import FORWARD, NEW, REVERSE, Path, Row
 from .source import Verify
 from .world import World
@@ -66,6 +66,10 @@ def _rows(*traffic: Traffic, kinds: tuple[Kind, ...] = (TCP4, TCP6)) -> tuple[Ro
 
 PATHS = (
     Path("halod", f"HaloD, {ROUTES} routes", _commit, FORWARD + REVERSE + NEW),
+    Path(
+        "halod-crowd", f"HaloD, {CROWD:,} clients", _commit,
+        _rows(Traffic.CROWD, Traffic.CROWD_REVERSE),
+    ),
     Path(
         "halod-wide", f"HaloD, {LARGEST:,} routes", partial(_commit, routes=LARGEST),
         _rows(Traffic.WIDE, Traffic.WIDE_REVERSE, Traffic.NEW, kinds=KINDS),

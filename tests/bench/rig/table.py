@@ -15,6 +15,8 @@ TRAFFIC = {
     "last_reverse": "reverse",
     "wide": "existing flow",
     "wide_reverse": "reverse",
+    "crowd": "existing flow",
+    "crowd_reverse": "reverse",
     "routed": "to other machines",
     "routed_reverse": "from other machines",
     "beside": "to nodes, other ports",

@@ -70,4 +70,6 @@ class World:
         for host, device, mac in hosts:
             for address in (host.v4, host.v6):
                 lines.append(f"neighbour add {address} lladdr {_mac(mac)} nud permanent dev {device}")
+        for family, network in frames.CROWD_NETWORKS.items():
+            lines.append(f"route add {network} via {client.address(family)} dev {CLIENTS}")
         return lines
