@@ -70,7 +70,10 @@ halod_hook_operations(const struct nf_hook_entries *entries)
 
 int halod_softirq_cpu(void)
 {
-	return softirq_count() ? smp_processor_id() : -1;
+	/* There one softirq may get in another's way. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !softirq_count())
+		return -1;
+	return smp_processor_id();
 }
 
 bool halod_route_holds(struct dst_entry *dst, u32 cookie)

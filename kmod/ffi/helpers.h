@@ -25,7 +25,7 @@ void halod_skb_set_untracked(struct sk_buff *skb);
 struct nf_hook_ops *const *
 halod_hook_operations(const struct nf_hook_entries *entries);
 
-/* The CPU of this softirq; -1 in anything else. */
+/* The CPU of this softirq; -1 in anything else, and on real-time kernels. */
 int halod_softirq_cpu(void);
 
 /*
