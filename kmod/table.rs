@@ -12,7 +12,7 @@ use crate::ffi::route::Routes;
 use crate::flows::{Cell, FlowMemory};
 use crate::packet::{
     self, Address, Addresses, Bucket, Drain, Draining, Former, Id, Input, Listener, Node, Range,
-    Refusal, Source, Storage, Target, View,
+    Refusal, SelectKey, Source, Storage, Target, View,
 };
 
 /// Tables are as large as their senders like, within the limits: charge them.
@@ -41,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) route_nodes: KVVec<u32>,
     /// The former nodes of draining routes; their deadlines are on the clock of `ffi::clock`.
     pub(crate) formers: KVVec<Former>,
+    /// The key by which listeners with one port tell routes apart.
+    pub(crate) select_key: Option<SelectKey>,
 }
 
 /// Why a table could not be made.
@@ -70,6 +72,7 @@ pub(crate) struct Table {
     routes: KVVec<u16>,
     drains: KVVec<Drain>,
     draining: KVVec<u16>,
+    select_key: SelectKey,
     flows: Option<Arc<FlowMemory>>,
     /// Not the table's own, but where packets find it.
     pub(crate) routes_found: Arc<Routes>,
@@ -91,6 +94,7 @@ impl Table {
             targets: &request.targets,
             route_nodes: &request.route_nodes,
             formers: &request.formers,
+            select_key: request.select_key,
         };
         let sizes = packet::sizes(&input).map_err(BuildError::Refused)?;
         let mut ids = KVVec::from_elem(Id::default(), sizes.ids, FLAGS)?;
@@ -105,6 +109,7 @@ impl Table {
             routes: KVVec::from_elem(0, sizes.routes, FLAGS)?,
             drains: KVVec::from_elem(Drain::default(), sizes.drains, FLAGS)?,
             draining: KVVec::from_elem(0, sizes.draining, FLAGS)?,
+            select_key: request.select_key.unwrap_or_default(),
             flows: None,
             routes_found,
             request: Request::default(),
@@ -175,6 +180,7 @@ impl Source for Table {
             routes: &self.routes,
             drains: &self.drains,
             draining: &self.draining,
+            select_key: &self.select_key,
         }
     }
 

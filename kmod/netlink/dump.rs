@@ -55,7 +55,13 @@ impl Part {
         match self {
             Part::Head => {
                 message.put_u64(uapi::HALOD_A_TABLE_GENERATION as u16, table.generation)?;
-                message.put_u32(uapi::HALOD_A_TABLE_ROUTES as u16, table.request.routes)
+                message.put_u32(uapi::HALOD_A_TABLE_ROUTES as u16, table.request.routes)?;
+                match table.request.select_key {
+                    Some(key) => {
+                        message.put(uapi::HALOD_A_TABLE_SELECT_KEY as u16, &key.to_bytes())
+                    }
+                    None => Ok(()),
+                }
             }
             Part::Listener(index) => message.nest(uapi::HALOD_A_TABLE_LISTENER as u16, |message| {
                 put_listener(table, *index, message)
@@ -150,7 +156,11 @@ fn put_listener(table: &Table, index: usize, message: &mut Message) -> Result {
     };
     message.put_u8(uapi::HALOD_A_LISTENER_PROTOCOL as u16, protocol)?;
     message.put_u16(uapi::HALOD_A_LISTENER_PORT as u16, listener.port)?;
-    message.put_u16(uapi::HALOD_A_LISTENER_NODE_PORT as u16, listener.node_port)
+    message.put_u16(uapi::HALOD_A_LISTENER_NODE_PORT as u16, listener.node_port)?;
+    message.put_u8(
+        uapi::HALOD_A_LISTENER_SELECT as u16,
+        listener.select.number(),
+    )
 }
 
 fn put_node(table: &Table, index: usize, message: &mut Message) -> Result {

@@ -11,7 +11,9 @@ use crate::ffi::bindings as uapi;
 use crate::ffi::clock;
 use crate::ffi::genl::Request;
 use crate::netlink::attr::Attr;
-use crate::packet::{Address, Former, Listener, Node, Protocol, Target, FORMERS_MAX};
+use crate::packet::{
+    Address, Former, Listener, Node, Protocol, Select, SelectKey, Target, FORMERS_MAX,
+};
 use crate::table::{Name, Request as TableRequest, NAME_SIZE};
 
 const FLAGS: Flags = GFP_KERNEL_ACCOUNT;
@@ -23,6 +25,7 @@ const LISTENER: u16 = uapi::HALOD_A_TABLE_LISTENER as u16;
 const NODE: u16 = uapi::HALOD_A_TABLE_NODE as u16;
 const RUN: u16 = uapi::HALOD_A_TABLE_RUN as u16;
 const DRAIN: u16 = uapi::HALOD_A_TABLE_DRAIN as u16;
+const SELECT_KEY: u16 = uapi::HALOD_A_TABLE_SELECT_KEY as u16;
 
 /// Stands for a route that no run has described yet. No node can have this id: see `run`.
 const UNDESCRIBED: u32 = u32::MAX;
@@ -65,6 +68,10 @@ pub(crate) fn table(request: &Request<'_>) -> Result<TableRequest> {
             NODE => parser.node(&attr, &mut table)?,
             RUN => parser.run(&attr, &mut table)?,
             DRAIN => parser.drain(&attr, &mut table)?,
+            SELECT_KEY => {
+                let bytes = parser.number(&attr, attr.payload().try_into().ok())?;
+                table.select_key = Some(SelectKey::from_bytes(bytes));
+            }
             _ => {}
         }
     }
@@ -138,7 +145,7 @@ impl Parser<'_, '_> {
             ));
         }
         let (mut name, mut address, mut protocol) = ([0; NAME_SIZE], None, None);
-        let (mut port, mut node_port) = (None, None);
+        let (mut port, mut node_port, mut select) = (None, None, Select::Port);
         for field in attr.nested() {
             match u32::from(field.kind()) {
                 uapi::HALOD_A_LISTENER_NAME => name = self.name(&field)?,
@@ -159,6 +166,9 @@ impl Parser<'_, '_> {
                 uapi::HALOD_A_LISTENER_NODE_PORT => {
                     node_port = Some(self.number(&field, field.u16())?)
                 }
+                uapi::HALOD_A_LISTENER_SELECT => {
+                    select = self.number(&field, field.u8().and_then(Select::from_number))?
+                }
                 _ => {}
             }
         }
@@ -168,6 +178,7 @@ impl Parser<'_, '_> {
             protocol: protocol.ok_or_else(|| self.missing(attr, "the listener's protocol"))?,
             port,
             node_port: node_port.unwrap_or(port),
+            select,
         };
         table.listeners.push(listener, FLAGS)?;
         table.listener_names.push(name, FLAGS)?;

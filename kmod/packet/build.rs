@@ -131,14 +131,16 @@ fn fill_bases(input: &Input<'_>, bases: &mut [u16]) -> Result<(), Refusal> {
         let Some(node) = input.nodes.get(target.node as usize) else {
             return Err(Refusal::TargetNode(index, target.node));
         };
-        if input.listeners.len() <= target.listener as usize {
+        let Some(listener) = input.listeners.get(target.listener as usize) else {
             return Err(Refusal::TargetListener(node.id, target.listener));
-        }
-        check::ports(target.port, input.routes).map_err(|last| Refusal::TargetPorts {
-            node: node.id,
-            listener: target.listener,
-            first: target.port,
-            last,
+        };
+        check::ports(target.port, listener.select.ports(input.routes)).map_err(|last| {
+            Refusal::TargetPorts {
+                node: node.id,
+                listener: target.listener,
+                first: target.port,
+                last,
+            }
         })?;
         let at = base_index(input, target.node as usize, target.listener as usize);
         match bases.get_mut(at) {
@@ -207,11 +209,10 @@ fn bucket_of(buckets: &mut [Bucket], address: Address) -> Option<&mut Bucket> {
 }
 
 fn fill_ranges(input: &Input<'_>, storage: &mut Storage<'_>) {
-    let span = input.routes.wrapping_sub(1) as u16;
     for (index, listener) in (0..=u16::MAX).zip(input.listeners) {
         let range = Range {
             first: key(listener.protocol, listener.port),
-            span,
+            span: span(input, listener),
             listener: index,
         };
         add_range(storage, listener.address, range);
@@ -223,13 +224,18 @@ fn fill_ranges(input: &Input<'_>, storage: &mut Storage<'_>) {
                 let base = storage.bases.get(base).copied().unwrap_or(0);
                 let range = Range {
                     first: key(listener.protocol, base),
-                    span,
+                    span: span(input, listener),
                     listener: index,
                 };
                 add_range(storage, address, range);
             }
         }
     }
+}
+
+/// The number of a listener's ports, less one.
+fn span(input: &Input<'_>, listener: &Listener) -> u16 {
+    listener.select.ports(input.routes).wrapping_sub(1) as u16
 }
 
 fn add_range(storage: &mut Storage<'_>, address: Address, range: Range) {

@@ -2,6 +2,7 @@
 //! Whether a table makes sense, as far as that can be seen without its index.
 
 use super::refusal::Refusal;
+use super::select::Select;
 use super::sort::sort;
 use super::table::{Id, Input, Listener, MAX_LISTENERS, MAX_NODES, MAX_ROUTES};
 
@@ -31,12 +32,16 @@ pub(super) fn listeners(input: &Input<'_>) -> Result<(), Refusal> {
         if !listener.address.is_routable() {
             return Err(Refusal::ListenerAddress(index, listener.address));
         }
-        ports(listener.port, input.routes).map_err(|last| Refusal::ListenerPorts {
+        let count = listener.select.ports(input.routes);
+        if listener.select != Select::Port && input.select_key.is_none() {
+            return Err(Refusal::SelectKey(index));
+        }
+        ports(listener.port, count).map_err(|last| Refusal::ListenerPorts {
             listener: index,
             first: listener.port,
             last,
         })?;
-        ports(listener.node_port, input.routes).map_err(|last| Refusal::NodePorts {
+        ports(listener.node_port, count).map_err(|last| Refusal::NodePorts {
             listener: index,
             first: listener.node_port,
             last,
@@ -51,9 +56,13 @@ pub(super) fn listeners(input: &Input<'_>) -> Result<(), Refusal> {
 }
 
 fn overlap(one: &Listener, other: &Listener, routes: u32) -> bool {
+    let before = |a: &Listener, b: &Listener| {
+        u32::from(b.port.saturating_sub(a.port)) < a.select.ports(routes)
+    };
     one.address == other.address
         && one.protocol == other.protocol
-        && u32::from(one.port.abs_diff(other.port)) < routes
+        && before(one, other)
+        && before(other, one)
 }
 
 /// Checks the nodes' ids and addresses, and leaves `ids` sorted by id.
@@ -81,10 +90,10 @@ pub(super) fn nodes(input: &Input<'_>, ids: &mut [Id]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks that ports for all routes from `first` on are ports. Else gives the
-/// last one, were it a port.
-pub(super) fn ports(first: u16, routes: u32) -> Result<(), u32> {
-    let last = u32::from(first).saturating_add(routes.saturating_sub(1));
+/// Checks that `count` ports from `first` on are ports. Else gives the last
+/// one, were it a port.
+pub(super) fn ports(first: u16, count: u32) -> Result<(), u32> {
+    let last = u32::from(first).saturating_add(count.saturating_sub(1));
     if first == 0 || last > u32::from(u16::MAX) {
         return Err(last);
     }

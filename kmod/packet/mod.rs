@@ -19,6 +19,7 @@ pub mod icmp;
 pub mod parse;
 pub mod refusal;
 pub mod rewrite;
+pub mod select;
 mod sort;
 pub mod source;
 pub mod table;
@@ -38,6 +39,7 @@ pub use self::parse::{
 };
 pub use self::refusal::Refusal;
 pub use self::rewrite::{need, rewrite, Side};
+pub use self::select::{Select, SelectKey};
 pub use self::source::{Draining, Source};
 pub use self::table::{
     Addresses, Bucket, Forward, Id, Input, Listener, Node, Range, Sizes, Storage, Target, View,

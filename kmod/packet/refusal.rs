@@ -48,6 +48,8 @@ pub enum Refusal {
         /// Port of the last route, were it a port.
         last: u32,
     },
+    /// A listener has one port for all routes, and there is no key to tell them apart by.
+    SelectKey(usize),
     /// Two listeners claim the same port.
     ListenersOverlap(usize, usize),
     /// A node's id is 0, which means none.
@@ -146,6 +148,12 @@ impl fmt::Display for Refusal {
             } => {
                 write!(f, "listener {listener}: node ")?;
                 ports(f, first, last)
+            }
+            SelectKey(listener) => {
+                write!(
+                    f,
+                    "listener {listener}: one port for all routes needs a select-key"
+                )
             }
             ListenersOverlap(one, other) => write!(f, "listeners {one} and {other} overlap"),
             NodeZero => write!(f, "node 0: ids start from 1"),

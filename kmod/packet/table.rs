@@ -10,6 +10,7 @@ use super::address::{Address, Protocol};
 use super::drain::{Drain, Former};
 use super::exit::Exit;
 use super::parse::Packet;
+use super::select::{Select, SelectKey};
 
 /// Most routes a table can have, as in the netlink spec.
 pub const MAX_ROUTES: u32 = 32_768;
@@ -25,10 +26,12 @@ pub struct Listener {
     pub address: Address,
     /// Transport protocol.
     pub protocol: Protocol,
-    /// Port of route 1.
+    /// Port of route 1, or of all routes.
     pub port: u16,
-    /// Port of route 1 on the nodes that have no [`Target`] for this listener.
+    /// The same on the nodes that have no [`Target`] for this listener.
     pub node_port: u16,
+    /// What routes are told apart by.
+    pub select: Select,
 }
 
 /// A server behind HaloD.
@@ -57,7 +60,7 @@ pub struct Target {
     pub node: u32,
     /// Index of the listener in [`Input::listeners`].
     pub listener: u32,
-    /// Port of route 1 on the node.
+    /// Port of route 1, or of all routes, on the node.
     pub port: u16,
 }
 
@@ -76,6 +79,8 @@ pub struct Input<'a> {
     pub route_nodes: &'a [u32],
     /// The former nodes of draining routes: sorted by route, those of one route from the oldest on.
     pub formers: &'a [Former],
+    /// The key of [`Select::Source`] and [`Select::Flow`], which need one.
+    pub select_key: Option<SelectKey>,
 }
 
 /// How many elements each slice of [`Storage`] has.
@@ -113,12 +118,12 @@ pub struct Bucket {
     pub(super) count: u32,
 }
 
-/// The ports of all routes on an address, and the listener that they belong to.
+/// A listener's ports on an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
 pub struct Range {
     /// Protocol and port of route 1, as [`key`] makes them.
     pub(super) first: u32,
-    /// Number of routes, less one.
+    /// Number of ports, less one.
     pub(super) span: u16,
     /// Index of the listener.
     pub(super) listener: u16,
@@ -202,6 +207,7 @@ pub struct View<'a> {
     pub routes: &'a [u16],
     pub drains: &'a [Drain],
     pub draining: &'a [u16],
+    pub select_key: &'a SelectKey,
 }
 
 /// A route on a listener.
@@ -209,6 +215,8 @@ pub struct View<'a> {
 pub(super) struct Place {
     /// The route, from 0.
     pub(super) route: u16,
+    /// How far its port is from the listener's first: as far as the route, or 0.
+    pub(super) offset: u16,
     /// The listener's index.
     pub(super) listener: u16,
 }
@@ -240,19 +248,50 @@ impl<'a> View<'a> {
         routes: &[],
         drains: &[],
         draining: &[],
+        select_key: &SelectKey::NONE,
     };
 
     /// The route and listener that a packet from a client is for.
     #[inline(always)]
     pub(super) fn exposed(&self, packet: &Packet) -> Option<Place> {
-        self.lookup(&packet.dst, Owner::Listener, packet.protocol, packet.dport)
+        let found = self.lookup(&packet.dst, Owner::Listener, packet.protocol, packet.dport)?;
+        Some(self.place(found, true, || (packet.src, packet.sport)))
     }
 
     /// The route and listener that a packet from a node is of. A function of the source address,
-    /// protocol and source port alone.
+    /// protocol and source port alone, but for the route of a listener with one port.
     #[inline(always)]
     pub(super) fn served(&self, packet: &Packet) -> Option<Place> {
-        self.lookup(&packet.src, Owner::Node, packet.protocol, packet.sport)
+        let found = self.lookup(&packet.src, Owner::Node, packet.protocol, packet.sport)?;
+        // Only for drains the route is asked.
+        let draining = !self.draining.is_empty();
+        Some(self.place(found, draining, || (packet.dst, packet.dport)))
+    }
+
+    /// The place that a range and a port's offset in it are for a client; of one port the route only
+    /// where it is `wanted`.
+    #[inline(always)]
+    fn place(
+        &self,
+        (range, offset): (&Range, u16),
+        wanted: bool,
+        client: impl Fn() -> (Address, u16),
+    ) -> Place {
+        let route = match range.span {
+            0 if wanted => selected(
+                self.listeners,
+                self.select_key,
+                self.routes.len(),
+                range,
+                client(),
+            ),
+            _ => offset,
+        };
+        Place {
+            route,
+            offset,
+            listener: range.listener,
+        }
     }
 
     /// Where a packet from a client goes while nothing drains.
@@ -274,7 +313,7 @@ impl<'a> View<'a> {
     #[inline(always)]
     pub(super) fn vip_of(&self, place: Place) -> Option<(Address, u16)> {
         let listener = self.listeners.get(usize::from(place.listener))?;
-        Some((listener.address, listener.port.wrapping_add(place.route)))
+        Some((listener.address, listener.port.wrapping_add(place.offset)))
     }
 
     /// How a route drains, if it does.
@@ -344,13 +383,13 @@ impl<'a> View<'a> {
         match (address, self.bases.get(base)) {
             (Some(address), Some(base)) => Forward::To {
                 address,
-                port: base.wrapping_add(place.route),
+                port: base.wrapping_add(place.offset),
             },
             _ => Forward::Drop(Exit::DropNoAddress),
         }
     }
 
-    /// Route (from 0) and listener of a port of an address.
+    /// The range of a port of an address, and how far it is from that one's first.
     #[inline(always)]
     fn lookup(
         &self,
@@ -358,7 +397,7 @@ impl<'a> View<'a> {
         owner: Owner,
         protocol: Protocol,
         port: u16,
-    ) -> Option<Place> {
+    ) -> Option<(&'a Range, u16)> {
         let ranges = self.ranges_of(self.find(address, owner)?);
         let key = key(protocol, port);
         // A handful is found sooner by going through it.
@@ -368,10 +407,7 @@ impl<'a> View<'a> {
             let after = ranges.partition_point(|range| range.first <= key);
             ranges.get(after.checked_sub(1)?)?
         };
-        Some(Place {
-            route: range.offset(key)?,
-            listener: range.listener,
-        })
+        Some((range, range.offset(key)?))
     }
 
     /// The bucket of an address, if `owner` has it.
@@ -402,8 +438,23 @@ impl<'a> View<'a> {
     }
 }
 
+/// The route (from 0) of a client at a range of one port. A function of its own, and no method, so
+/// that what has a port for each route does not pay for it.
+#[inline(never)]
+fn selected(
+    listeners: &[Listener],
+    key: &SelectKey,
+    routes: usize,
+    range: &Range,
+    (address, port): (Address, u16),
+) -> u16 {
+    let listener = listeners.get(usize::from(range.listener));
+    let select = listener.map_or(Select::Port, |listener| listener.select);
+    key.route(select, &address, port, routes)
+}
+
 impl Range {
-    /// The route (from 0) at a [`key`], if that is within the range.
+    /// How far a [`key`] is from the first, if it is within the range.
     #[inline(always)]
     pub(super) fn offset(&self, key: u32) -> Option<u16> {
         let offset = key.wrapping_sub(self.first);

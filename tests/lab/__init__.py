@@ -48,6 +48,7 @@ cluster        daemon, machines and kernel together
 subscribers    browsers: Server-Sent Events and WebSocket, reconnecting
 streams        browsers of the example push server, which resume
 polls          browsers of the example long-polling server
+selection      the routes of listeners with one port
 publisher      the application that publishes to users
 checks         assertions with words
 =============  =================================================================

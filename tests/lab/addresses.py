@@ -50,6 +50,9 @@ def node(number: int) -> Host:
 ROUTES = 24
 BROWSERS_PORT = 8000
 APPS_PORT = 9000
+# The browsers' one port for all routes, where a scenario wants that, and the nodes' for it.
+ONE_PORT = 443
+ONE_NODE_PORT = 8443
 NODE_PROTOCOL_PORT = 7600
 
 

@@ -40,6 +40,7 @@ class Listener:
     protocol: str = "tcp"
     port: int = BROWSERS_PORT
     node_port: int | None = None
+    select: str = "port"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Table:
     generation: int = 0
     drains: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # route: (former node, ms left), oldest first
     udp_left: dict[int, int] = field(default_factory=dict)  # route: ms that UDP stays with the oldest former
+    select_key: bytes = b""
 
     def drain(self, *formers: int, routes: Iterable[int] | None = None, left: int = LONG, udp: int = 0) -> "Table":
         """Lets routes, or all, drain from nodes, the oldest first, for so many ms each. Returns the table."""
@@ -79,7 +81,7 @@ class Table:
     def attributes(self) -> dict[str, Any]:
         """As pyynl wants the attributes of a commit."""
         run = 8192  # max-run of the spec
-        return {
+        return ({"select-key": self.select_key} if self.select_key else {}) | {
             "routes": len(self.routes),
             "listener": [_listener_attributes(listener) for listener in self.listeners],
             "node": [_node_attributes(node) for node in self.nodes],
@@ -136,6 +138,7 @@ class Kernel:
         runs: dict[int, int] = {}
         for part in _dump(self._family, "get-table"):
             table.generation = part.get("generation", table.generation)
+            table.select_key = part.get("select-key", table.select_key)
             if "routes" in part:
                 table.routes = [0] * part["routes"]
             table.listeners += [_listener(attributes) for attributes in part.get("listener", [])]
@@ -250,6 +253,7 @@ def _listener_attributes(listener: Listener) -> dict[str, Any]:
         "address": listener.address,
         "protocol": PROTOCOLS[listener.protocol],
         "port": listener.port,
+        "select": listener.select,
     }
     if listener.node_port is not None:
         attributes["node-port"] = listener.node_port
@@ -273,6 +277,7 @@ def _listener(attributes: dict[str, Any]) -> Listener:
         names[attributes["protocol"]],
         attributes["port"],
         attributes.get("node-port"),
+        attributes["select"],
     )
 
 

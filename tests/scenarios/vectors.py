@@ -51,7 +51,7 @@ def as_from_vip(packet: bytes, table: dict[str, Any]) -> bytes:
         for listener in table["listeners"]
         if ipaddress.ip_address(listener["address"]).version == version
         and {"tcp": 6, "udp": 17}[listener["protocol"]] == protocol
-        and 0 <= port - listener["port"] < table["routes"]
+        and 0 <= port - listener["port"] < (1 if "select" in listener else table["routes"])
     )
     head = packet[:at] + vip.packed + packet[at + len(vip.packed) : size]
     if version == 4:
@@ -94,11 +94,11 @@ class Rig:
 
     def commit(self, table: dict[str, Any]) -> None:
         """Puts a vectors file's table in force."""
-        names = ("name", "address", "protocol", "port", "node_port")
+        names = ("name", "address", "protocol", "port", "node_port", "select")
         self.kernel.commit(
             Table(
                 [run["node"] for run in table["route_nodes"] for _ in range(run["count"])],
-                [Listener(**{name: listener[name] for name in names}) for listener in table["listeners"]],
+                [Listener(**{name: listener[name] for name in names if name in listener}) for listener in table["listeners"]],
                 [
                     Node(
                         node["id"],
@@ -108,6 +108,7 @@ class Rig:
                     )
                     for node in table["nodes"]
                 ],
+                select_key=bytes.fromhex(table.get("select_key", "")),
             )
         )
 

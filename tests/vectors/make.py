@@ -15,6 +15,9 @@ import struct
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from lab.selection import route_of  # noqa: E402
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 VIP, VIP6 = "198.51.100.1", "2001:db8:100::1"
@@ -208,6 +211,19 @@ def far_table():
     }
 
 
+def one_port_table():
+    """The table above, and one port for all routes three times: by source, by flow, and by source for UDP."""
+    table = push_table()
+    for name, protocol, port, select, node_port in (("web", "tcp", 443, "source", 8443), ("mqtt", "tcp", 8883, "flow", 8883),
+                                                    ("h3", "udp", 443, "source", 8443)):
+        for address in (VIP, VIP6):
+            table["listeners"].append({"name": name, "address": address, "protocol": protocol, "port": port,
+                                       "node_port": node_port, "select": select})
+    table["nodes"][2]["targets"].append({"listener": 6, "port": 18443})
+    table["select_key"] = bytes(range(16)).hex()
+    return table
+
+
 # Vectors
 
 FORWARD, REVERSE = "pre_routing", "post_routing"
@@ -370,6 +386,73 @@ def far_topic():
                 out={"src": VIP, "sport": 65535}),
         reverse("back from the port after", from_node(2, sport=32769), "pass"),
     ]
+
+
+def one_port_topic():
+    table = one_port_table()
+    key = bytes.fromhex(table["select_key"])
+
+    def client(select, node, v6=False, start=2):
+        """A client (address, port) whose route that node has."""
+        for n in range(start, 250):
+            address, port = (f"2001:db8:3::{n:x}" if v6 else f"203.0.113.{n}"), 40000 + n
+            if table["route_nodes"][route_of(key, select, address, port, table["routes"]) - 1] == node:
+                return {"src": address, "sport": port}
+        raise LookupError(f"no client for node {node}")
+
+    def about(packet):
+        """What its receiver says of a packet that was too big."""
+        return Error(packet.dst, packet.src, packet, 3 if ":" not in packet.src else 2,
+                     4 if ":" not in packet.src else 0, 1280, payload=b"")
+
+    syn = {"flags": 0x02, "payload": b""}
+    web, mqtt, h3 = to_vip(dport=443), to_vip(dport=8883), to_vip(UDP, 443)
+    web6, mqtt6, h36 = to_vip6(dport=443), to_vip6(dport=8883), to_vip6(UDP, 443)
+    one, two, three = (client("source", node) for node in (1, 2, 3))
+    one6, two6 = (client("source", node, True) for node in (1, 2))
+    flow, flow6 = client("flow", 2), client("flow", 2, True)
+    to_n2 = {"dst": N2, "dport": 8443}
+    rows = [
+        forward("by source, a client of n1", web.but(**one, **syn), out={"dst": N1, "dport": 8443}),
+        forward("by source, a client of n2", web.but(**two), out=to_n2),
+        forward("by source, the same client's other port", web.but(**two | {"sport": 1}), out=to_n2),
+        forward("by source, a node with a port of its own", web.but(**three), out={"dst": N3, "dport": 18443}),
+        forward("by source, v6, a client of n1", web6.but(**one6), out={"dst": N1_6, "dport": 8443}),
+        forward("by source, v6, a client of n2", web6.but(**two6), out={"dst": N2_6, "dport": 8443}),
+        forward("by source, udp: where its TCP goes", h3.but(**two), out=to_n2),
+        forward("by source, udp v6", h36.but(**two6), out={"dst": N2_6, "dport": 8443}),
+        forward("by source, no node", web.but(**client("source", 0)), "drop_no_node"),
+        forward("by source, a node without IPv4", web.but(**client("source", 5)), "drop_no_address"),
+        forward("by source, v6, a node without IPv6", web6.but(**client("source", 4, True)), "drop_no_address"),
+        forward("by flow", mqtt.but(**flow), out={"dst": N2}),
+        forward("by flow, v6", mqtt6.but(**flow6), out={"dst": N2_6}),
+        forward("the next port is nobody's", web.but(dport=444), "pass"),
+        forward("the port before", web.but(dport=442), "pass"),
+        forward("beside them a port for each route", to_vip(dport=8008), out={"dst": N2}),
+        reverse("back", from_node(2, sport=8443), out={"src": VIP, "sport": 443}),
+        reverse("back to a client of another node", from_node(2, sport=8443).but(dst=one["src"]), out={"src": VIP, "sport": 443}),
+        reverse("back from a port of its own", from_node(3, sport=18443), out={"src": VIP, "sport": 443}),
+        reverse("the listener's port means nothing on that node", from_node(3, sport=8443), "pass"),
+        reverse("back, v6", from_node6(3, sport=8443), out={"src": VIP6, "sport": 443}),
+        reverse("back, udp", from_node(1, UDP, 8443), out={"src": VIP, "sport": 443}),
+        reverse("back, by flow", from_node(1, sport=8883), out={"src": VIP}),
+        reverse("the next port of a node is its own", from_node(1, sport=8444), "pass"),
+    ]
+    # A client that finds the VIP's packet too big: to the node that has the client's route.
+    for name, who, port, number, node_port, protocol in (
+            ("by source", two, 443, N2, 8443, TCP), ("by flow", flow, 8883, N2, 8883, TCP),
+            ("by source, udp", one, 443, N1, 8443, UDP)):
+        sent = Packet(VIP, who["src"], protocol, port, who["sport"])
+        rows.append(forward(f"a client's ICMP error, {name}", about(sent), "icmp_to_node",
+                            out=about(sent.but(src=number, sport=node_port)).but(src=who["src"], dst=number)))
+    for name, who, port, number, node_port in (("by source", two6, 443, N2_6, 8443), ("by flow", flow6, 8883, N2_6, 8883)):
+        sent = Packet(VIP6, who["src"], TCP, port, who["sport"])
+        rows.append(forward(f"a client's ICMP error, v6, {name}", about(sent), "icmp_to_node",
+                            out=about(sent.but(src=number, sport=node_port)).but(src=who["src"], dst=number)))
+    sent = Packet(CLIENT, N2, TCP, 40000, 8443)
+    rows.append(reverse("a node's ICMP error", about(sent), "icmp_to_client",
+                        out=about(sent.but(dst=VIP, dport=443)).but(src=VIP)))
+    return table, rows
 
 
 def zero_word(packet):
@@ -720,6 +803,7 @@ TOPICS = {
     "ports": ports_topic,
     "shared": shared_topic,
     "far": far_topic,
+    "one_port": one_port_topic,
     "checksums": checksums_topic,
     "headers": headers_topic,
     "broken": broken_topic,

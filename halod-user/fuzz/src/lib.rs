@@ -126,6 +126,7 @@ pub fn vectors(drains: bool) -> Table {
         targets: &[],
         route_nodes: &route_nodes,
         formers: &formers,
+        select_key: None,
     };
     let previous: &[Drain] = &[];
     Table::replace(&input, previous).expect("the table is right")

@@ -5,7 +5,7 @@
 use halod_fuzz::{Choices, v6};
 use halod_packet::{
     Address, AtomicCell, Decision, Draining, Exit, Former, Hook, Input, Listener, Node, Packet,
-    Parsed, Protocol, Side, Table, Target, decide,
+    Parsed, Protocol, Select, SelectKey, Side, Table, Target, decide,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -55,6 +55,7 @@ fuzz_target!(|data: &[u8]| {
         targets: &targets,
         route_nodes: &route_nodes,
         formers: &formers,
+        select_key: (choices.byte() != 0).then(|| SelectKey::from_bytes([7; 16])),
     };
     let Ok(table) = Table::build(&input) else {
         return;
@@ -64,10 +65,8 @@ fuzz_target!(|data: &[u8]| {
     assert!(again.is_ok(), "refused after itself: {again:?}");
     assert_eq!(described, routes as u16);
     for (number, listener) in listeners.iter().enumerate() {
-        for route in 1..=routes {
-            if !formers.iter().any(|former| former.route == route) {
-                led(&input, &table, number, listener, route);
-            }
+        for offset in 0..listener.select.ports(routes) as u16 {
+            led(&input, &table, number, listener, offset);
         }
     }
 });
@@ -96,7 +95,7 @@ fn listener(choices: &mut Choices<'_>) -> Listener {
         protocol,
         port: port(choices),
         node_port: port(choices),
-        ..Listener::default()
+        select: Select::from_number(choices.byte() & 3).unwrap_or_default(),
     }
 }
 
@@ -114,13 +113,23 @@ fn node(choices: &mut Choices<'_>) -> Node {
     node
 }
 
-/// A packet to a route's port, and the answer to it.
-fn led(input: &Input<'_>, table: &Table, number: usize, listener: &Listener, route: u32) {
-    let offset = (route - 1) as u16;
+/// A packet to one of a listener's ports, and the answer to it, unless its route drains.
+fn led(input: &Input<'_>, table: &Table, number: usize, listener: &Listener, offset: u16) {
     let client = match listener.address {
         Address::V4(_) => Address::V4([203, 0, 113, 9]),
         Address::V6(_) => v6(3, 9),
     };
+    let route = match listener.select {
+        Select::Port => offset,
+        select => {
+            let key = input.select_key.expect("accepted without a key");
+            key.route(select, &client, 40_000, input.routes as usize)
+        }
+    };
+    let drains = |former: &Former| former.route == u32::from(route) + 1;
+    if input.formers.iter().any(drains) {
+        return;
+    }
     let packet = Packet {
         src: client,
         dst: listener.address,
@@ -139,7 +148,7 @@ fn led(input: &Input<'_>, table: &Table, number: usize, listener: &Listener, rou
         Hook::PreRouting,
         &Parsed::Packet(packet),
     );
-    let id = input.route_nodes[usize::from(offset)];
+    let id = input.route_nodes[usize::from(route)];
     let Some(index) = input.nodes.iter().position(|node| node.id == id && id != 0) else {
         return assert_eq!(decision, Decision::Exit(Exit::DropNoNode));
     };
@@ -168,7 +177,7 @@ fn led(input: &Input<'_>, table: &Table, number: usize, listener: &Listener, rou
                 (Side::Destination, (to, base + offset), Exit::Forward)
             );
         }
-        other => panic!("route {route} of listener {number}: {other:?}"),
+        other => panic!("port {offset} of listener {number}: {other:?}"),
     }
     let answer = Packet {
         src: to,
@@ -188,6 +197,6 @@ fn led(input: &Input<'_>, table: &Table, number: usize, listener: &Listener, rou
                 (Side::Source, (listener.address, listener.port + offset))
             );
         }
-        other => panic!("an answer on route {route} of listener {number}: {other:?}"),
+        other => panic!("an answer of port {offset} of listener {number}: {other:?}"),
     }
 }

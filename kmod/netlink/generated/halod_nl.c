@@ -25,12 +25,13 @@ const struct nla_policy halod_drain_nl_policy[HALOD_A_DRAIN_UDP_LEFT + 1] = {
 	[HALOD_A_DRAIN_UDP_LEFT] = { .type = NLA_U32, },
 };
 
-const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_NODE_PORT + 1] = {
+const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_SELECT + 1] = {
 	[HALOD_A_LISTENER_NAME] = { .type = NLA_NUL_STRING, .len = HALOD_NAME_MAX, },
 	[HALOD_A_LISTENER_ADDRESS] = NLA_POLICY_MAX_LEN(16),
 	[HALOD_A_LISTENER_PROTOCOL] = { .type = NLA_U8, },
 	[HALOD_A_LISTENER_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
 	[HALOD_A_LISTENER_NODE_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
+	[HALOD_A_LISTENER_SELECT] = NLA_POLICY_MAX(NLA_U8, 2),
 };
 
 const struct nla_policy halod_node_nl_policy[HALOD_A_NODE_TARGET + 1] = {
@@ -51,7 +52,7 @@ const struct nla_policy halod_target_nl_policy[HALOD_A_TARGET_PORT + 1] = {
 };
 
 /* HALOD_CMD_COMMIT - do */
-static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_DRAIN + 1] = {
+static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_SELECT_KEY + 1] = {
 	[HALOD_A_TABLE_EXPECTED_GENERATION] = { .type = NLA_U64, },
 	[HALOD_A_TABLE_GENERATION] = { .type = NLA_U64, },
 	[HALOD_A_TABLE_ROUTES] = NLA_POLICY_FULL_RANGE(NLA_U32, &halod_a_table_routes_range),
@@ -59,6 +60,7 @@ static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_DRAIN + 1] =
 	[HALOD_A_TABLE_NODE] = NLA_POLICY_NESTED(halod_node_nl_policy),
 	[HALOD_A_TABLE_RUN] = NLA_POLICY_NESTED(halod_run_nl_policy),
 	[HALOD_A_TABLE_DRAIN] = NLA_POLICY_NESTED(halod_drain_nl_policy),
+	[HALOD_A_TABLE_SELECT_KEY] = NLA_POLICY_EXACT_LEN(16),
 };
 
 /* HALOD_CMD_FLUSH - do */
@@ -82,7 +84,7 @@ static const struct genl_split_ops halod_nl_ops[] = {
 		.cmd		= HALOD_CMD_COMMIT,
 		.doit		= halod_nl_commit_doit,
 		.policy		= halod_commit_nl_policy,
-		.maxattr	= HALOD_A_TABLE_DRAIN,
+		.maxattr	= HALOD_A_TABLE_SELECT_KEY,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{

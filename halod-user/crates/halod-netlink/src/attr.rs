@@ -122,7 +122,8 @@ pub(crate) fn read(bytes: &[u8]) -> impl Iterator<Item = std::result::Result<Att
 }
 
 impl<'a> Attr<'a> {
-    fn exactly<const N: usize>(&self) -> std::result::Result<[u8; N], Wrong> {
+    /// The value, of exactly so many bytes.
+    pub(crate) fn exactly<const N: usize>(&self) -> std::result::Result<[u8; N], Wrong> {
         self.value.try_into().map_err(|_| {
             format!(
                 "attribute {} has {} bytes in place of {N}",

@@ -2,7 +2,7 @@
 //! skipped, as a later module may have more; known ones must be exact.
 
 use crate::attr::{Wrong, read};
-use crate::model::{Drain, Former, Listener, Node, Protocol, Status, Table};
+use crate::model::{Drain, Former, Listener, Node, Protocol, Select, Status, Table};
 use crate::uapi;
 
 type Decoded<T> = Result<T, Wrong>;
@@ -78,6 +78,7 @@ pub(crate) struct TableParts {
     runs: Vec<(u32, Vec<u32>)>,
     described: usize,
     drains: Vec<Drain>,
+    select_key: Option<[u8; 16]>,
 }
 
 impl TableParts {
@@ -88,6 +89,7 @@ impl TableParts {
             match attr.kind {
                 uapi::table::GENERATION => self.generation = Some(attr.u64()?),
                 uapi::table::ROUTES => self.routes = Some(attr.u32()?),
+                uapi::table::SELECT_KEY => self.select_key = Some(attr.exactly()?),
                 uapi::table::LISTENER => {
                     bounded(self.listeners.len(), uapi::MAX_LISTENERS, "listeners")?;
                     self.listeners.push(listener(attr.value)?);
@@ -150,6 +152,7 @@ impl TableParts {
             listeners: self.listeners,
             nodes: self.nodes,
             drains: self.drains,
+            select_key: self.select_key,
         })
     }
 }
@@ -164,7 +167,7 @@ fn bounded(present: usize, most: u32, what: &str) -> Decoded<()> {
 
 fn listener(attrs: &[u8]) -> Decoded<Listener> {
     let (mut name, mut address, mut protocol) = (None, None, None);
-    let (mut port, mut node_port) = (None, None);
+    let (mut port, mut node_port, mut select) = (None, None, Select::Port);
     for attr in read(attrs) {
         let attr = attr?;
         match attr.kind {
@@ -178,6 +181,11 @@ fn listener(attrs: &[u8]) -> Decoded<Listener> {
             }
             uapi::listener::PORT => port = Some(attr.u16()?),
             uapi::listener::NODE_PORT => node_port = Some(attr.u16()?),
+            uapi::listener::SELECT => {
+                let number = attr.u8()?;
+                select = Select::from_number(number)
+                    .ok_or_else(|| format!("a listener has select {number}; 0 to 2 are known"))?;
+            }
             _ => {}
         }
     }
@@ -187,6 +195,7 @@ fn listener(attrs: &[u8]) -> Decoded<Listener> {
         protocol: needed(protocol, "listener.protocol")?,
         port: needed(port, "listener.port")?,
         node_port,
+        select,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::attr::Writer;
 use crate::error::Result;
-use crate::model::{Drain, Listener, Node, Table};
+use crate::model::{Drain, Listener, Node, Select, Table};
 use crate::uapi;
 
 /// The attributes of a commit of `table` where `expected` is in force.
@@ -14,6 +14,9 @@ pub(crate) fn commit(table: &Table, expected: u64) -> Result<Vec<u8>> {
     }
     let routes = u32::try_from(table.routes.len()).unwrap_or(u32::MAX);
     out.u32(uapi::table::ROUTES, routes)?;
+    if let Some(key) = &table.select_key {
+        out.bytes(uapi::table::SELECT_KEY, key)?;
+    }
     content(&mut out, table)?;
     Ok(out.finish())
 }
@@ -67,7 +70,11 @@ fn listener(out: &mut Writer, listener: &Listener) -> Result<()> {
     if let Some(port) = listener.node_port {
         out.u16(uapi::listener::NODE_PORT, port)?;
     }
-    Ok(())
+    match listener.select {
+        // What a module that knows nothing else does.
+        Select::Port => Ok(()),
+        select => out.u8(uapi::listener::SELECT, select.number()),
+    }
 }
 
 fn node(out: &mut Writer, node: &Node) -> Result<()> {

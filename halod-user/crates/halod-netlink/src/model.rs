@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::uapi::select;
+
 /// The table's generation and size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -80,6 +82,50 @@ impl FromStr for Protocol {
     }
 }
 
+/// What a listener's packets are told apart into routes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Select {
+    /// Each route has a port of its own.
+    #[default]
+    Port,
+    /// One port for all; a client's address has one route.
+    Source,
+    /// One port for all; a client's address and port have one route.
+    Flow,
+}
+
+impl Select {
+    /// The number in the netlink spec.
+    pub fn number(self) -> u8 {
+        match self {
+            Select::Port => select::PORT,
+            Select::Source => select::SOURCE,
+            Select::Flow => select::FLOW,
+        }
+    }
+
+    /// From that number.
+    pub fn from_number(number: u8) -> Option<Select> {
+        match number {
+            select::PORT => Some(Select::Port),
+            select::SOURCE => Some(Select::Source),
+            select::FLOW => Some(Select::Flow),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Select {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Select::Port => "port",
+            Select::Source => "source",
+            Select::Flow => "flow",
+        })
+    }
+}
+
 /// An address, a protocol and the ports on which the routes are exposed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
@@ -89,11 +135,14 @@ pub struct Listener {
     pub address: IpAddr,
     /// Its protocol.
     pub protocol: Protocol,
-    /// Port of route 1; route r is on port + r - 1.
+    /// Port of route 1, route r being on port + r - 1; or of all routes, by `select`.
     pub port: u16,
     /// Port of route 1 on every node that does not say otherwise; none: the same as `port`. The
     /// kernel says it always, so a listener that is read has it even where none was committed.
     pub node_port: Option<u16>,
+    /// What routes are told apart by.
+    #[serde(default)]
+    pub select: Select,
 }
 
 /// A node of the table.
@@ -145,4 +194,8 @@ pub struct Table {
     pub nodes: Vec<Node>,
     /// The routes that drain, in ascending order.
     pub drains: Vec<Drain>,
+    /// The key by which listeners with one port for all routes tell them apart; they need one. A
+    /// secret, so it is in no report.
+    #[serde(skip)]
+    pub select_key: Option<[u8; 16]>,
 }

@@ -9,26 +9,31 @@ use proptest::prelude::*;
 use crate::attr::Writer;
 use crate::decode::{self, TableParts};
 use crate::message::{self, Content, Failure};
-use crate::model::{Drain, Former, Listener, Node, Protocol, Table};
+use crate::model::{Drain, Former, Listener, Node, Protocol, Select, Table};
 use crate::{encode, uapi};
 
 fn listener() -> impl Strategy<Value = Listener> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
     let node_port = proptest::option::of(1u16..);
+    let select = prop_oneof![Just(Select::Port), Just(Select::Source), Just(Select::Flow)];
     (
         "[a-z0-9.-]{0,63}",
         any::<IpAddr>(),
         protocol,
         1u16..,
         node_port,
+        select,
     )
-        .prop_map(|(name, address, protocol, port, node_port)| Listener {
-            name,
-            address,
-            protocol,
-            port,
-            node_port,
-        })
+        .prop_map(
+            |(name, address, protocol, port, node_port, select)| Listener {
+                name,
+                address,
+                protocol,
+                port,
+                node_port,
+                select,
+            },
+        )
 }
 
 fn node() -> impl Strategy<Value = Node> {
@@ -78,14 +83,18 @@ fn table() -> impl Strategy<Value = Table> {
         routes,
         vec(listener(), 0..5),
         vec(node(), 0..9),
+        any::<Option<[u8; 16]>>(),
     )
-        .prop_map(|(generation, (routes, drains), listeners, nodes)| Table {
-            generation,
-            routes,
-            listeners,
-            nodes,
-            drains,
-        })
+        .prop_map(
+            |(generation, (routes, drains), listeners, nodes, select_key)| Table {
+                generation,
+                routes,
+                listeners,
+                nodes,
+                drains,
+                select_key,
+            },
+        )
 }
 
 /// The table in messages as a dump has them.
@@ -95,6 +104,9 @@ fn dump(table: &Table) -> Vec<Vec<u8>> {
         .expect("head");
     head.u32(uapi::table::ROUTES, table.routes.len() as u32)
         .expect("head");
+    if let Some(key) = &table.select_key {
+        head.bytes(uapi::table::SELECT_KEY, key).expect("head");
+    }
     let mut content = Writer::default();
     encode::content(&mut content, table).expect("content");
     vec![head.finish(), content.finish()]

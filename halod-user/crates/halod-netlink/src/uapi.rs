@@ -44,6 +44,16 @@ pub mod cmd {
     pub const TABLE_CHANGED: u8 = 6;
 }
 
+/// What a listener's packets are told apart into routes by.
+pub mod select {
+    /// Each route has a port of its own.
+    pub const PORT: u8 = 0;
+    /// One port for all routes; the route is a keyed hash of the client's address.
+    pub const SOURCE: u8 = 1;
+    /// One port for all routes; the route is a keyed hash of the client's address and port.
+    pub const FLOW: u8 = 2;
+}
+
 /// Attributes of a status.
 pub mod status {
     /// The module's version.
@@ -73,11 +83,14 @@ pub mod listener {
     pub const ADDRESS: u16 = 2;
     /// IP protocol number, 6 (TCP) or 17 (UDP).
     pub const PROTOCOL: u16 = 3;
-    /// Port of route 1, host byte order. Route r is exposed on port + r - 1.
+    /// Port of route 1, host byte order. Route r is exposed on port + r - 1, or on the port
+    /// itself where select is not port.
     pub const PORT: u16 = 4;
     /// Port of route 1 on every node that does not say otherwise, host byte order. Where absent
     /// it is the same as port.
     pub const NODE_PORT: u16 = 5;
+    /// Where absent it is port; the others need the table's select-key.
+    pub const SELECT: u16 = 6;
 }
 
 /// Attributes of a node.
@@ -142,6 +155,9 @@ pub mod table {
     pub const RUN: u16 = 6;
     /// The routes that drain, in ascending order.
     pub const DRAIN: u16 = 7;
+    /// The key by which listeners with one port for all routes tell them apart. Another one sends
+    /// nearly every connection to another node.
+    pub const SELECT_KEY: u16 = 8;
 }
 
 /// Attributes of a counter.

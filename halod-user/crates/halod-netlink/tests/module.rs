@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use halod_netlink::{Client, Drain, Error, Events, Former, Listener, Node, Protocol, Table, uapi};
+use halod_netlink::{
+    Client, Drain, Error, Events, Former, Listener, Node, Protocol, Select, Table, uapi,
+};
 
 fn listener(name: &str, address: &str, port: u16) -> Listener {
     Listener {
@@ -13,6 +15,7 @@ fn listener(name: &str, address: &str, port: u16) -> Listener {
         protocol: Protocol::Tcp,
         port,
         node_port: None,
+        select: Select::Port,
     }
 }
 
@@ -39,6 +42,7 @@ fn table(routes: u32, nodes: u32) -> Table {
         ],
         nodes: (1..=nodes).map(node).collect(),
         drains: Vec::new(),
+        select_key: None,
     }
 }
 

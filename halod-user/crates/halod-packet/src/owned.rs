@@ -1,8 +1,8 @@
 //! A route table with its memory.
 
 use crate::{
-    build, sizes, Addresses, Bucket, Drain, Id, Input, Listener, Range, Refusal, Sizes, Storage,
-    View,
+    build, sizes, Addresses, Bucket, Drain, Id, Input, Listener, Range, Refusal, SelectKey, Sizes,
+    Storage, View,
 };
 
 /// A built route table that owns what a [`View`] borrows, as the module's does.
@@ -17,6 +17,7 @@ pub struct Table {
     routes: Vec<u16>,
     drains: Vec<Drain>,
     draining: Vec<u16>,
+    select_key: SelectKey,
 }
 
 impl Table {
@@ -44,6 +45,7 @@ impl Table {
             routes: vec![0; sizes.routes],
             drains: vec![Drain::default(); sizes.drains],
             draining: vec![0; sizes.draining],
+            select_key: input.select_key.unwrap_or_default(),
         };
         let mut storage = Storage {
             buckets: &mut table.buckets,
@@ -77,6 +79,7 @@ impl Table {
             routes: &self.routes,
             drains: &self.drains,
             draining: &self.draining,
+            select_key: &self.select_key,
         }
     }
 }

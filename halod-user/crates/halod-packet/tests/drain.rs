@@ -53,11 +53,19 @@ enum Step {
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    (0..ROUTES, any::<bool>(), 1u8..4, 50_000u16..50_004).prop_map(|(route, v6, host, port)| Key {
-        route,
-        v6,
-        host,
-        port,
+    let parts = (0..ROUTES, any::<[bool; 2]>(), 1u8..4, 50_000u16..50_004);
+    parts.prop_map(|(route, [v6, one_port], host, port)| {
+        let key = Key {
+            route,
+            v6,
+            host,
+            port,
+            one_port,
+        };
+        match one_port {
+            true => key.hashed(),
+            false => key,
+        }
     })
 }
 

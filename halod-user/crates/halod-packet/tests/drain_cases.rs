@@ -19,6 +19,7 @@ const KEY: Key = Key {
     v6: false,
     host: 9,
     port: 50_000,
+    one_port: false,
 };
 
 fn change(force: &Force, change: impl FnOnce(&mut Way)) -> Force {
@@ -243,6 +244,7 @@ fn refusals_name_what_is_wrong() {
         protocol: Protocol::Tcp,
         port: 8_000,
         node_port: 8_000,
+        ..Listener::default()
     };
     let node = |id: u8| Node {
         id: id.into(),
@@ -266,6 +268,7 @@ fn refusals_name_what_is_wrong() {
             targets: &[],
             route_nodes: &[1, 2, 0],
             formers: &formers,
+            select_key: None,
         };
         Table::build(&input).map_or_else(|refusal| refusal.to_string(), |_| "accepted".into())
     };

@@ -21,6 +21,7 @@ fn key(number: u32) -> Key {
         v6: number % 2 == 1,
         host,
         port: u16::from_be_bytes([high, low]),
+        one_port: false,
     }
 }
 

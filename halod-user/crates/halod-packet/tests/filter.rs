@@ -123,6 +123,7 @@ fn table(nodes: u32) -> Table {
         protocol: Protocol::Tcp,
         port: 8000,
         node_port: 8000,
+        ..Listener::default()
     }];
     let built = Table::build(&Input {
         routes: 24,
@@ -131,6 +132,7 @@ fn table(nodes: u32) -> Table {
         targets: &[],
         route_nodes: &[1; 24],
         formers: &[],
+        select_key: None,
     });
     built.unwrap_or_else(|refusal| panic!("{refusal}"))
 }

@@ -8,7 +8,7 @@ use common::tables::{any_given, valid_given, Given};
 use halod_packet::refusal::TEXT_MAX;
 use halod_packet::{
     decide, Address, AtomicCell, Decision, Draining, Exit, Forward, Hook, Listener, Node, Packet,
-    Parsed, Protocol, Table, View,
+    Parsed, Protocol, Select, Table, View,
 };
 use proptest::prelude::*;
 
@@ -123,7 +123,7 @@ proptest! {
             return Err(TestCaseError::fail("refused"));
         };
         for listener in &given.listeners {
-            for offset in 0..given.routes as u16 {
+            for offset in 0..given.ports(listener) as u16 {
                 let packet = to(listener.address, listener.protocol, listener.port + offset);
                 match table.view().forward(&packet) {
                     Forward::To { address, port } => {
@@ -147,6 +147,7 @@ fn small() -> Given {
             protocol: Protocol::Tcp,
             port: 8_000,
             node_port: 8_000,
+            ..Listener::default()
         }],
         nodes: vec![Node {
             id: 7,
@@ -155,6 +156,7 @@ fn small() -> Given {
         }],
         targets: vec![],
         route_nodes: vec![7; 24],
+        key: None,
     }
 }
 
@@ -189,6 +191,30 @@ fn refusals_name_what_is_wrong() {
         refusal(&given),
         "node 7: listeners 0 and 1 share tcp port 8000: replies ambiguous"
     );
+    // One port for all routes is one place: not within the other's range, here or there.
+    let mut one = given.clone();
+    one.listeners[1].select = Select::Source;
+    one.listeners[1].node_port = 8_023;
+    assert_eq!(
+        refusal(&one),
+        "listener 1: one port for all routes needs a select-key"
+    );
+    one.key = Some([7; 16]);
+    assert_eq!(
+        refusal(&one),
+        "node 7: listeners 0 and 1 share tcp port 8023: replies ambiguous"
+    );
+    one.listeners[1].node_port = 8_024;
+    assert_eq!(refusal(&one), "accepted");
+    one.listeners[1].address = one.listeners[0].address;
+    assert_eq!(refusal(&one), "listeners 0 and 1 overlap");
+    one.listeners[1].port = 8_024;
+    assert_eq!(refusal(&one), "accepted");
+    one.listeners[1].port = 65_535;
+    assert_eq!(refusal(&one), "accepted");
+    one.listeners[0].port = 65_535;
+    assert_eq!(refusal(&one), "listener 0: ports 65535-65558 exceed 65535");
+
     // It does not matter to nodes that it cannot reach, or for the other protocol.
     given.listeners[1].protocol = Protocol::Udp;
     assert_eq!(refusal(&given), "accepted");
@@ -255,6 +281,7 @@ fn the_largest_tables_are_built_in_bounded_time() {
             protocol: [Protocol::Tcp, Protocol::Udp][usize::from(n % 2)],
             port: base,
             node_port: 1 + (31 - n / 2) * 2_000,
+            ..Listener::default()
         });
     }
     for id in 1..=4_096u32 {

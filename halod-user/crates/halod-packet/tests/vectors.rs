@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use halod_packet::{
     decide, decide_error, need, parse_quote_v4, parse_quote_v6, parse_v4, parse_v6, rewrite,
     Address, AtomicCell, Csum, Decision, Draining, Exit, Hook, Input, Listener, Node, Parsed,
-    Protocol, Table, Target, WINDOW,
+    Protocol, Select, SelectKey, Table, Target, WINDOW,
 };
 use serde::Deserialize;
 
@@ -24,6 +24,8 @@ struct TableOf {
     listeners: Vec<ListenerOf>,
     nodes: Vec<NodeOf>,
     route_nodes: Vec<Run>,
+    /// 32 hexadecimal digits.
+    select_key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +34,8 @@ struct ListenerOf {
     protocol: String,
     port: u16,
     node_port: u16,
+    /// Absent where it is `port`.
+    select: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +94,12 @@ fn table(of: &TableOf) -> Table {
         protocol: protocol(&listener.protocol),
         port: listener.port,
         node_port: listener.node_port,
+        select: match listener.select.as_deref() {
+            None => Select::Port,
+            Some("source") => Select::Source,
+            Some("flow") => Select::Flow,
+            Some(name) => panic!("select {name}"),
+        },
     });
     let nodes = of.nodes.iter().map(|node| {
         let (mut v4, mut v6) = (None, None);
@@ -122,6 +132,10 @@ fn table(of: &TableOf) -> Table {
             .flat_map(|run| std::iter::repeat_n(run.node, run.count))
             .collect::<Vec<_>>(),
         formers: &[],
+        select_key: of
+            .select_key
+            .as_deref()
+            .map(|key| SelectKey::from_bytes(bytes(key).try_into().unwrap())),
     })
     .unwrap_or_else(|refusal| panic!("{refusal}"))
 }

@@ -34,6 +34,7 @@ pub fn table(cluster: &Cluster, now: Time) -> Table {
             })
             .collect(),
         drains,
+        select_key: None,
     }
 }
 
@@ -73,6 +74,7 @@ fn kernel_listener(listener: &ListenerInfo) -> Listener {
         },
         port: listener.port,
         node_port: listener.node_port,
+        select: halod_netlink::Select::Port,
     }
 }
 

@@ -2,14 +2,21 @@
 
 use halod_packet::{
     decide_error, decide_packet, uses, Address, AtomicCell, Decision, Drain, Draining, Exit, Flows,
-    Former, Hook, IcmpError, Input, Listener, Node, Packet, Parsed, Protocol, Side, Table, Target,
-    FORMERS_MAX,
+    Former, Hook, IcmpError, Input, Listener, Node, Packet, Parsed, Protocol, Select, SelectKey,
+    Side, Table, Target, FORMERS_MAX,
 };
+
+use super::select::route_of;
 
 pub const ROUTES: usize = 3;
 /// Ids are 1 to this.
 pub const NODES: u32 = 6;
 const PORT: u16 = 8_000;
+/// The VIPs' one port for all routes, and the nodes' for it.
+const ONE_PORT: u16 = 443;
+const ONE_NODE_PORT: u16 = 8_443;
+const ONE_OWN_PORT: u16 = 9_443;
+const SELECT_KEY: [u8; 16] = [9; 16];
 /// The node whose ports differ from the listeners'.
 const OWN_PORTS: u32 = 5;
 const OWN_PORT: u16 = 9_000;
@@ -27,6 +34,34 @@ pub struct Key {
     pub v6: bool,
     pub host: u8,
     pub port: u16,
+    /// Whether it is to the port that all routes share.
+    pub one_port: bool,
+}
+
+impl Key {
+    /// With the route that the client's address and port have.
+    pub fn hashed(self) -> Key {
+        let from = (client(self), self.port);
+        let route = route_of(SELECT_KEY, Select::Flow, from, ROUTES as u32);
+        Key { route, ..self }
+    }
+
+    fn vip(self) -> (Address, u16) {
+        let port = match self.one_port {
+            true => ONE_PORT,
+            false => PORT + self.route as u16,
+        };
+        (VIPS[usize::from(self.v6)], port)
+    }
+
+    fn node_port(self, id: u32) -> u16 {
+        match (self.one_port, id == OWN_PORTS) {
+            (true, true) => ONE_OWN_PORT,
+            (true, false) => ONE_NODE_PORT,
+            (false, true) => OWN_PORT + self.route as u16,
+            (false, false) => PORT + self.route as u16,
+        }
+    }
 }
 
 /// A time that a route spent with a node. Those of a route are told apart by `number`.
@@ -109,22 +144,25 @@ pub fn node_address(id: u32, v6: bool) -> Address {
     }
 }
 
-fn node_port(id: u32, route: usize) -> u16 {
-    let base = if id == OWN_PORTS { OWN_PORT } else { PORT };
-    base + route as u16
-}
-
 /// A table of these ways. `turn` changes the nodes' order, which must not matter.
 pub fn table(ways: &[Way], turn: usize, previous: &[Drain]) -> Table {
-    let listener = |address, protocol| Listener {
-        address,
-        protocol,
-        port: PORT,
-        node_port: PORT,
+    let kinds = [
+        (PORT, PORT, Select::Port),
+        (ONE_PORT, ONE_NODE_PORT, Select::Flow),
+    ];
+    let listener = |address, protocol| {
+        kinds.map(|(port, node_port, select)| Listener {
+            address,
+            protocol,
+            port,
+            node_port,
+            select,
+        })
     };
     let listeners: Vec<Listener> = VIPS
         .into_iter()
         .flat_map(|vip| [listener(vip, Protocol::Tcp), listener(vip, Protocol::Udp)])
+        .flatten()
         .collect();
     let mut ids: Vec<u32> = (1..=NODES).collect();
     ids.rotate_left(turn % NODES as usize);
@@ -141,11 +179,15 @@ pub fn table(ways: &[Way], turn: usize, previous: &[Drain]) -> Table {
         })
         .collect();
     let own = ids.iter().position(|id| *id == OWN_PORTS).unwrap();
-    let targets: Vec<Target> = (0..listeners.len() as u32)
-        .map(|listener| Target {
+    let targets: Vec<Target> = (0..)
+        .zip(&listeners)
+        .map(|(index, listener)| Target {
             node: own as u32,
-            listener,
-            port: OWN_PORT,
+            listener: index,
+            port: match listener.select {
+                Select::Port => OWN_PORT,
+                _ => ONE_OWN_PORT,
+            },
         })
         .collect();
     let mut formers = Vec::new();
@@ -165,6 +207,7 @@ pub fn table(ways: &[Way], turn: usize, previous: &[Drain]) -> Table {
         targets: &targets,
         route_nodes: &route_nodes,
         formers: &formers,
+        select_key: Some(SelectKey::from_bytes(SELECT_KEY)),
     };
     Table::replace(&input, previous).unwrap()
 }
@@ -240,10 +283,10 @@ impl Force {
     ) -> (u32, Exit) {
         let packet = Packet {
             src: client(key),
-            dst: VIPS[usize::from(key.v6)],
+            dst: key.vip().0,
             protocol,
             sport: key.port,
-            dport: PORT + key.route as u16,
+            dport: key.vip().1,
             opening,
             l4: 40,
         };
@@ -256,7 +299,7 @@ impl Force {
             } => {
                 let node = (1..=NODES).find(|id| node_address(*id, key.v6) == address);
                 let node = node.unwrap();
-                assert_eq!(port, node_port(node, key.route));
+                assert_eq!(port, key.node_port(node));
                 (node, exit)
             }
             Decision::Exit(Exit::DropNoNode) => (0, Exit::DropNoNode),
@@ -275,7 +318,7 @@ impl Force {
             src: node_address(node, key.v6),
             dst: client(key),
             protocol,
-            sport: node_port(node, key.route),
+            sport: key.node_port(node),
             dport: key.port,
             opening: false,
             l4: 40,
@@ -287,8 +330,7 @@ impl Force {
                 exit,
                 ..
             } => {
-                let vip = VIPS[usize::from(key.v6)];
-                assert_eq!(to, (vip, PORT + key.route as u16));
+                assert_eq!(to, key.vip());
                 exit
             }
             Decision::Exit(exit) => exit,
@@ -298,23 +340,21 @@ impl Force {
 
     /// A client's ICMP error about a packet from the VIP: the node that it goes to.
     pub fn error_to_node(&self, now: u64, key: Key, protocol: Protocol) -> u32 {
-        let vip = VIPS[usize::from(key.v6)];
-        let from = (vip, PORT + key.route as u16);
         let (to, exit) = self.error(
             Hook::PreRouting,
             now,
-            from,
+            key.vip(),
             (client(key), key.port),
             protocol,
         );
         assert_eq!(exit, Exit::IcmpToNode);
-        let place = |id: &u32| (node_address(*id, key.v6), node_port(*id, key.route));
+        let place = |id: &u32| (node_address(*id, key.v6), key.node_port(*id));
         (1..=NODES).find(|id| Some(place(id)) == to).unwrap()
     }
 
     /// A node's ICMP error about a packet from a client: the exit.
     pub fn error_to_client(&self, now: u64, key: Key, protocol: Protocol, node: u32) -> Exit {
-        let to = (node_address(node, key.v6), node_port(node, key.route));
+        let to = (node_address(node, key.v6), key.node_port(node));
         let from = (client(key), key.port);
         self.error(Hook::PostRouting, now, from, to, protocol).1
     }

@@ -6,4 +6,5 @@
 
 pub mod drains;
 pub mod packets;
+pub mod select;
 pub mod tables;

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use halod_packet::{Address, Forward, Input, Listener, Node, Protocol, Target};
+use halod_packet::{Address, Forward, Input, Listener, Node, Protocol, Select, SelectKey, Target};
 use halod_packet::{Exit, Packet};
 use proptest::prelude::*;
+
+use super::select::route_of;
 
 /// VIP and port that each address, protocol and port of a node stands for.
 pub type Replies = BTreeMap<(Address, Protocol, u32), (Address, u16)>;
@@ -18,6 +20,7 @@ pub struct Given {
     pub nodes: Vec<Node>,
     pub targets: Vec<Target>,
     pub route_nodes: Vec<u32>,
+    pub key: Option<[u8; 16]>,
 }
 
 impl Given {
@@ -29,22 +32,33 @@ impl Given {
             targets: &self.targets,
             route_nodes: &self.route_nodes,
             formers: &[],
+            select_key: self.key.map(SelectKey::from_bytes),
         }
     }
 
-    /// The node's port of a route (from 1), as a number that may be no port.
-    fn node_port(&self, node: usize, listener: usize, route: u32) -> u32 {
+    /// How many ports a listener has.
+    pub fn ports(&self, listener: &Listener) -> u32 {
+        match listener.select {
+            Select::Port => self.routes,
+            _ => 1,
+        }
+    }
+
+    /// The node's port for a listener's port, as a number that may be no port.
+    fn node_port(&self, node: usize, listener: usize, offset: u32) -> u32 {
         let own = self
             .targets
             .iter()
             .find(|t| t.node as usize == node && t.listener as usize == listener);
         let base = own.map_or(self.listeners[listener].node_port, |t| t.port);
-        u32::from(base) + route - 1
+        u32::from(base) + offset
     }
 
     /// Whether the table may be accepted.
     pub fn is_valid(&self) -> bool {
-        let is_port = |port: u16| port != 0 && u32::from(port) + self.routes - 1 <= 65_535;
+        let is_port = |port: u16, listener: &Listener| {
+            port != 0 && u32::from(port) + self.ports(listener) - 1 <= 65_535
+        };
         if self.routes == 0 || self.routes > 32_768 {
             return false;
         }
@@ -56,14 +70,17 @@ impl Given {
         }
         let mut exposed = BTreeSet::new();
         for listener in &self.listeners {
-            if !routable(listener.address) || !is_port(listener.port) {
+            if !routable(listener.address) || !is_port(listener.port, listener) {
                 return false;
             }
-            if !is_port(listener.node_port) {
+            if listener.select != Select::Port && self.key.is_none() {
                 return false;
             }
-            for route in 0..self.routes {
-                let port = u32::from(listener.port) + route;
+            if !is_port(listener.node_port, listener) {
+                return false;
+            }
+            for offset in 0..self.ports(listener) {
+                let port = u32::from(listener.port) + offset;
                 if !exposed.insert((listener.address, listener.protocol, port)) {
                     return false;
                 }
@@ -91,7 +108,10 @@ impl Given {
             if target.node as usize >= self.nodes.len() {
                 return false;
             }
-            if target.listener as usize >= self.listeners.len() || !is_port(target.port) {
+            let Some(listener) = self.listeners.get(target.listener as usize) else {
+                return false;
+            };
+            if !is_port(target.port, listener) {
                 return false;
             }
             if !targeted.insert((target.node, target.listener)) {
@@ -117,9 +137,9 @@ impl Given {
                     if v4(address) != v4(listener.address) {
                         continue;
                     }
-                    for route in 1..=self.routes {
-                        let from = (address, listener.protocol, self.node_port(n, l, route));
-                        let truth = (listener.address, listener.port + (route - 1) as u16);
+                    for offset in 0..self.ports(listener) {
+                        let from = (address, listener.protocol, self.node_port(n, l, offset));
+                        let truth = (listener.address, listener.port + offset as u16);
                         if *replies.entry(from).or_insert(truth) != truth {
                             return None;
                         }
@@ -133,14 +153,20 @@ impl Given {
     /// Where a packet goes, by looking through everything.
     pub fn forward(&self, packet: &Packet) -> Forward {
         for (l, listener) in self.listeners.iter().enumerate() {
-            for route in 1..=self.routes {
-                let exposed = listener.port + (route - 1) as u16;
+            for offset in 0..self.ports(listener) {
+                let exposed = listener.port + offset as u16;
                 if (listener.address, listener.protocol, exposed)
                     != (packet.dst, packet.protocol, packet.dport)
                 {
                     continue;
                 }
-                let id = self.route_nodes[route as usize - 1];
+                let client = (packet.src, packet.sport);
+                let key = self.key.unwrap_or_default();
+                let route = match listener.select {
+                    Select::Port => offset as usize,
+                    select => route_of(key, select, client, self.routes),
+                };
+                let id = self.route_nodes[route];
                 let Some(n) = self.nodes.iter().position(|node| node.id == id) else {
                     return Forward::Drop(Exit::DropNoNode);
                 };
@@ -151,7 +177,7 @@ impl Given {
                 };
                 return Forward::To {
                     address: *address,
-                    port: self.node_port(n, l, route) as u16,
+                    port: self.node_port(n, l, offset) as u16,
                 };
             }
         }
@@ -252,12 +278,19 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
         super::packets::any_protocol(),
         few_ports(spoilt),
         few_ports(spoilt),
+        prop::sample::select(vec![
+            Select::Port,
+            Select::Port,
+            Select::Source,
+            Select::Flow,
+        ]),
     )
-        .prop_map(|(address, protocol, port, node_port)| Listener {
+        .prop_map(|(address, protocol, port, node_port, select)| Listener {
             address,
             protocol,
             port,
             node_port,
+            select,
         });
     let odds = if spoilt { 0.85 } else { 0.9 };
     let id = if spoilt { 0u32..60 } else { 1..2_000_000_000 };
@@ -302,10 +335,11 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
                 Just((routes, listeners, nodes)),
                 prop::collection::vec(target, targets),
                 counts.prop_flat_map(move |count| prop::collection::vec(route.clone(), count)),
+                prop::option::weighted(0.98, any::<[u8; 16]>()),
             )
         })
         .prop_map(
-            move |((routes, listeners, nodes), mut targets, route_nodes)| {
+            move |((routes, listeners, nodes), mut targets, route_nodes, key)| {
                 if !spoilt || routes > 1 {
                     let mut seen = BTreeSet::new();
                     targets.retain(|target| seen.insert((target.node, target.listener)));
@@ -316,6 +350,7 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
                     nodes,
                     targets,
                     route_nodes,
+                    key,
                 }
             },
         )

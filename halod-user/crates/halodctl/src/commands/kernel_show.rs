@@ -122,6 +122,7 @@ fn text(report: &Report) -> String {
                 listener.protocol.to_string(),
                 listener.port.to_string(),
                 listener.node_port.unwrap_or(listener.port).to_string(),
+                listener.select.to_string(),
             ]
         });
     let nodes = report.nodes.iter().map(|node| {
@@ -173,7 +174,7 @@ fn text(report: &Report) -> String {
         head,
         table(
             &[
-                "LISTENER", "NAME", "ADDRESS", "PROTOCOL", "PORT", "ON NODES",
+                "LISTENER", "NAME", "ADDRESS", "PROTOCOL", "PORT", "ON NODES", "ROUTE BY",
             ],
             listeners,
         ),

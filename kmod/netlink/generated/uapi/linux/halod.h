@@ -17,6 +17,20 @@
 #define HALOD_NAME_MAX		63
 #define HALOD_MAX_FORMERS	3
 
+/**
+ * enum halod_select - What a listener's packets are told apart into routes by.
+ * @HALOD_SELECT_PORT: Each route has a port of its own.
+ * @HALOD_SELECT_SOURCE: One port for all routes; the route is a keyed hash of
+ *   the client's address.
+ * @HALOD_SELECT_FLOW: One port for all routes; the route is a keyed hash of
+ *   the client's address and port.
+ */
+enum halod_select {
+	HALOD_SELECT_PORT,
+	HALOD_SELECT_SOURCE,
+	HALOD_SELECT_FLOW,
+};
+
 enum {
 	HALOD_A_STATUS_VERSION = 1,
 	HALOD_A_STATUS_GENERATION,
@@ -37,6 +51,7 @@ enum {
 	HALOD_A_LISTENER_PROTOCOL,
 	HALOD_A_LISTENER_PORT,
 	HALOD_A_LISTENER_NODE_PORT,
+	HALOD_A_LISTENER_SELECT,
 
 	__HALOD_A_LISTENER_MAX,
 	HALOD_A_LISTENER_MAX = (__HALOD_A_LISTENER_MAX - 1)
@@ -86,6 +101,7 @@ enum {
 	HALOD_A_TABLE_NODE,
 	HALOD_A_TABLE_RUN,
 	HALOD_A_TABLE_DRAIN,
+	HALOD_A_TABLE_SELECT_KEY,
 
 	__HALOD_A_TABLE_MAX,
 	HALOD_A_TABLE_MAX = (__HALOD_A_TABLE_MAX - 1)
