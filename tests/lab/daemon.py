@@ -40,6 +40,10 @@ ca = "{ca}"
 certificate = "{certificate}"
 key = "{key}"
 """
+ONE_PORT = """\
+node_port = {node_port}
+select = "{select}"
+"""
 LISTENER = """
 [[listener]]
 name = "{name}"
@@ -60,6 +64,7 @@ class Settings:
     drain_ms: int = 0
     failover: str = "replace"
     protocols: tuple[str, ...] = ("tcp",)
+    select: str = "port"  # else browsers have one port for all routes
     # Not the daemon's own 100 ms x 3: an emulated machine that starts four push servers stands still
     # for longer at times. Scenarios about silence set their own.
     heartbeat_ms: int = 500
@@ -75,14 +80,13 @@ class Settings:
 
     def toml(self, directory: Path) -> str:
         """The configuration file."""
-        listeners = "".join(
-            LISTENER.format(name=name, v4=addresses.VIP4, v6=addresses.VIP6, protocol=protocol, port=port)
-            for protocol in self.protocols
-            for name, port in (
-                (_listener_name("browsers", protocol), addresses.BROWSERS_PORT),
-                (_listener_name("apps", protocol), addresses.APPS_PORT),
-            )
-        )
+        listeners = ""
+        for protocol in self.protocols:
+            browsers = addresses.BROWSERS_PORT if self.select == "port" else addresses.ONE_PORT
+            listeners += _listener("browsers", protocol, browsers)
+            if self.select != "port":
+                listeners += ONE_PORT.format(node_port=addresses.ONE_NODE_PORT, select=self.select)
+            listeners += _listener("apps", protocol, addresses.APPS_PORT)
         return CONFIG.format(
             plaintext_from="" if self.tls else '"192.0.2.0/24"',
             tls_section=TLS.format(**pki.Pki(directory).files("halod")) if self.tls else "",
@@ -94,8 +98,9 @@ class Settings:
         )
 
 
-def _listener_name(name: str, protocol: str) -> str:
-    return name if protocol == "tcp" else f"{name}-{protocol}"
+def _listener(name: str, protocol: str, port: int) -> str:
+    name = name if protocol == "tcp" else f"{name}-{protocol}"
+    return LISTENER.format(name=name, v4=addresses.VIP4, v6=addresses.VIP6, protocol=protocol, port=port)
 
 
 class Daemon:

@@ -6,7 +6,7 @@ All nodes share one store of messages, a file, as they would share a database.
 from pathlib import Path
 
 from . import paths
-from .addresses import APPS_PORT, BROWSERS_PORT, ROUTES, Host
+from .addresses import APPS_PORT, BROWSERS_PORT, ONE_NODE_PORT, ROUTES, Host
 from .netns import Namespace
 from .process import Process
 
@@ -22,6 +22,7 @@ class LongPolling(Process):
     """long_polling.py, on all of the node's addresses."""
 
     program = "long_polling.py"
+    first = BROWSERS_PORT  # of the browsers' ports
 
     def __init__(self, namespace: Namespace, name: str, host: Host, directory: Path, routes: int = ROUTES):
         argv = [
@@ -29,12 +30,16 @@ class LongPolling(Process):
             "--name", name,
             "--address", host.v4,
             "--address", host.v6,
-            "--browsers", f"{BROWSERS_PORT}-{BROWSERS_PORT + routes - 1}",
+            "--browsers", f"{self.first}-{self.first + self.ports(routes) - 1}",
             "--apps", f"{APPS_PORT}-{APPS_PORT + routes - 1}",
             "--store", directory / "messages.db",
             *self.more(directory, name),
         ]  # fmt: skip
         super().__init__(namespace, f"{Path(self.program).stem}-{name}", argv, directory, fork=True)
+
+    def ports(self, routes: int) -> int:
+        """How many the browsers have."""
+        return routes
 
     def more(self, directory: Path, name: str) -> list[object]:
         """Arguments of this program alone."""
@@ -48,3 +53,13 @@ class Streaming(LongPolling):
 
     def more(self, directory: Path, name: str) -> list[object]:
         return ["--events", events(directory, name)]
+
+
+class OnePort(Streaming):
+    """The same, with one port for the browsers of all routes."""
+
+    first = ONE_NODE_PORT
+
+    def ports(self, routes: int) -> int:
+        """Just that one."""
+        return 1

@@ -61,7 +61,7 @@ class Machine:
             "--name", self.name,
             "--address", self.host.v4,
             "--address", self.host.v6,
-            "--watch", f"{self.host.v4}:{addresses.BROWSERS_PORT}",
+            "--watch", f"{self.host.v4}:{self._push.first}",
             "--state-dir", self._directory / f"agent-{self.name}",
             *(("--hook", HOOK) if self._push is PushServer else ()),
             *self._options,

@@ -58,6 +58,8 @@ http {{
 class PushServer(Process):
     """nginx on a node's machine, on all of the node's addresses."""
 
+    first = BROWSERS_PORT  # of the browsers' ports
+
     def __init__(self, namespace: Namespace, name: str, host: Host, directory: Path, routes: int = ROUTES):
         home = directory / f"nginx-{name}"
         home.mkdir(exist_ok=True)

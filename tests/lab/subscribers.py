@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from .addresses import BROWSERS_PORT, ROUTES, bracketed, vip
+from .addresses import BROWSERS_PORT, ONE_PORT, ROUTES, bracketed, vip
+from .selection import route_of
 
 KEEPALIVE = 1  # seconds
 KEEPALIVE_COUNT = 30
@@ -172,6 +173,25 @@ class Browsers:
             if stream.exception() is not None:
                 return "reset"
         return "closed"
+
+
+@dataclass
+class OnePortUser(User):
+    """A user of a listener with one port: the route follows from its end of the connection."""
+
+    key: bytes = b""
+    select: str = "flow"
+
+    @property
+    def route(self) -> int:
+        """That of its connection, or of the last one."""
+        address, _, port = self.local.rpartition(":")
+        return route_of(self.key, self.select, address.strip("[]"), int(port), self.routes)
+
+    @property
+    def url(self) -> str:
+        """The same for all users."""
+        return f"http://{bracketed(vip(self.family))}:{ONE_PORT}/sub?id={self.number}"
 
 
 def population(routes: int = ROUTES) -> list[User]:

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use halod_proto::ListenerInfo;
+use halod_proto::{ListenerInfo, SelectKey};
 use halod_routes::MAX_ROUTES;
 use serde::Serialize;
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub max_nodes: u32,
     /// Where the routes are exposed.
     pub listeners: Vec<ListenerInfo>,
+    /// The key by which listeners with one port for all routes tell them apart.
+    pub select_key: SelectKey,
     /// How long a node keeps the connections of a route that moves away, in milliseconds; 0: a move
     /// cuts them. At most [`MAX_DRAIN_MS`].
     pub drain_ms: u32,
@@ -124,17 +126,18 @@ impl Config {
             }
         }
         for listener in &self.listeners {
+            let ports = listener.select.ports(self.routes);
             for (name, port) in [
                 ("port", Some(listener.port)),
                 ("node_port", listener.node_port),
             ] {
                 let Some(port) = port else { continue };
-                if port == 0 || u32::from(port) + self.routes - 1 > u32::from(u16::MAX) {
+                if port == 0 || u32::from(port) + ports - 1 > u32::from(u16::MAX) {
                     return Err(ConfigError::Port {
                         listener: listener.name.clone(),
                         name,
                         port,
-                        routes: self.routes,
+                        ports,
                     });
                 }
             }
@@ -173,8 +176,8 @@ pub enum ConfigError {
     },
     /// A port from which not all routes can be counted.
     #[error(
-        "{name} {port} of listener {listener:?}: {routes} routes need the ports up to {name} + \
-         {routes} - 1, which must be 1 to 65535"
+        "{name} {port} of listener {listener:?}: {ports} ports are needed from there, which must \
+         be 1 to 65535"
     )]
     Port {
         /// The listener.
@@ -183,8 +186,8 @@ pub enum ConfigError {
         name: &'static str,
         /// Its value.
         port: u16,
-        /// The number of routes.
-        routes: u32,
+        /// How many ports there must be.
+        ports: u32,
     },
     /// Limits of load between which no number of nodes would last.
     #[error("down_at is {down_at} and up_at {up_at}; they must be 0 <= down_at < up_at")]

@@ -8,21 +8,21 @@ use halod_proto::{Hello, ListenerInfo};
 
 use crate::{Config, Node};
 
-/// A node's port of route 1 of a listener: its own, else the listener's `node_port`, else its
+/// A node's port of route 1 of a listener, or of all routes: its own, else the listener's `node_port`, else its
 /// `port`. `ports` is the node's.
 pub fn node_port(listener: &ListenerInfo, ports: &BTreeMap<String, u16>) -> u16 {
     let own = ports.get(&listener.name).copied();
     own.or(listener.node_port).unwrap_or(listener.port)
 }
 
-/// The ports of all routes; may end beyond 65535.
+/// The ports of a listener; may end beyond 65535.
 fn range(
     listener: &ListenerInfo,
     ports: &BTreeMap<String, u16>,
     routes: u32,
 ) -> RangeInclusive<u32> {
     let first = u32::from(node_port(listener, ports));
-    first..=first + routes.saturating_sub(1)
+    first..=first + listener.select.ports(routes).saturating_sub(1)
 }
 
 fn overlap(a: &RangeInclusive<u32>, b: &RangeInclusive<u32>) -> bool {

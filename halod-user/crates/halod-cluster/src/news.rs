@@ -98,6 +98,7 @@ impl Cluster {
     }
 
     fn welcome(&self, node: &Node) -> Welcome {
+        let hashes = self.config.listeners.iter().any(|it| !it.select.is_port());
         Welcome {
             version: VERSION,
             cluster: self.config.cluster.clone(),
@@ -107,6 +108,7 @@ impl Cluster {
             heartbeat_misses: self.config.heartbeat_misses,
             resume: node.token.clone(),
             listeners: self.config.listeners.clone(),
+            select_key: hashes.then_some(self.config.select_key),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use halod_proto::{NodeName, NodeState};
+use halod_proto::{NodeName, NodeState, SelectKey};
 use halod_routes::{RouteId, RouteSet, SlotId};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,10 @@ pub struct Saved {
     /// The routes that drain, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drains: Vec<SavedDrain>,
+    /// The key of listeners with one port for all routes; none where it was saved before there
+    /// were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select_key: Option<SelectKey>,
 }
 
 /// A route that drains.
@@ -131,6 +135,7 @@ impl Saved {
             slots: cluster.assignment().slots(),
             nodes: nodes.into_iter().map(node).collect(),
             drains: cluster.drains().map(drain).collect(),
+            select_key: Some(cluster.config.select_key),
         }
     }
 }

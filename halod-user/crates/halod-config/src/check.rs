@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use halod_cluster::Failover;
-use halod_proto::{NodeName, Protocol};
+use halod_proto::{NodeName, Protocol, Select};
 use halod_tls::Files;
 use ipnet::IpNet;
 use toml::Spanned;
@@ -247,6 +247,7 @@ impl Check<'_> {
             protocol,
             port,
             node_port,
+            select,
         } = listener.into_inner();
         let name = self.name("name", &name);
         let protocol = match protocol.get_ref().as_str() {
@@ -259,14 +260,35 @@ impl Check<'_> {
             }
         };
         let addresses = self.addresses(&addresses);
-        let port = self.port_range("port", &port, routes);
-        let node_port = node_port.map(|p| self.port_range("node_port", &p, routes));
+        let select = self.select(select.as_ref());
+        let ports = select.ports(routes);
+        let port = self.port_range("port", &port, ports);
+        let node_port = node_port.map(|p| self.port_range("node_port", &p, ports));
         Listener {
             name,
             addresses,
             protocol,
             port,
             node_port,
+            select,
+        }
+    }
+
+    fn select(&mut self, value: Option<&Spanned<String>>) -> Select {
+        let Some(value) = value else {
+            return Select::Port;
+        };
+        match value.get_ref().as_str() {
+            "port" => Select::Port,
+            "source" => Select::Source,
+            "flow" => Select::Flow,
+            other => {
+                let text = format!(
+                    "select = {other:?} is not possible; \"port\", \"source\" and \"flow\" are"
+                );
+                self.wrong(&value.span(), text);
+                Select::Port
+            }
         }
     }
 
@@ -302,15 +324,18 @@ impl Check<'_> {
         addresses
     }
 
-    /// A port from which `routes` ports go up.
-    fn port_range(&mut self, key: &str, value: &Spanned<i64>, routes: u32) -> u16 {
-        let highest = 65_536 - routes.min(65_535);
+    /// A port from which `count` ports go up.
+    fn port_range(&mut self, key: &str, value: &Spanned<i64>, count: u32) -> u16 {
+        let highest = 65_536 - count.min(65_535);
         match u16::try_from(*value.get_ref()) {
             Ok(port) if (1..=highest).contains(&u32::from(port)) => port,
             _ => {
+                let why = match count {
+                    1 => String::new(),
+                    _ => format!(" with {count} routes, so that the last one's is at most 65535"),
+                };
                 let text = format!(
-                    "{key} = {} is out of range; with {routes} routes it can be 1 to {highest}, \
-                     so that the port of the last route is at most 65535",
+                    "{key} = {} is out of range; it can be 1 to {highest}{why}",
                     value.get_ref()
                 );
                 self.wrong(&value.span(), text);
@@ -328,20 +353,26 @@ impl Check<'_> {
         if a.protocol != b.protocol {
             return;
         }
-        let ports = |first: u16| format!("{first}-{}", u32::from(first) + routes - 1);
-        let overlap = |p: u16, q: u16| u32::from(p.abs_diff(q)) < routes;
+        let (a_ports, b_ports) = (a.select.ports(routes), b.select.ports(routes));
+        let ports = |first: u16, count: u32| match count {
+            1 => first.to_string(),
+            _ => format!("{first}-{}", u32::from(first) + count - 1),
+        };
+        // Neither ends before the other begins.
+        let overlap = |p: u16, q: u16| {
+            u32::from(q) < u32::from(p) + a_ports && u32::from(p) < u32::from(q) + b_ports
+        };
         if overlap(a.port, b.port)
             && let Some(address) = b.addresses.iter().find(|x| a.addresses.contains(x))
         {
             let text = format!(
-                "listener {:?} ({address}, {} {}) overlaps listener {:?} ({}); {} apart is needed \
-                 with {routes} routes",
+                "listener {:?} ({address}, {} {}) overlaps listener {:?} ({}): give one of them \
+                 another port",
                 b.name,
                 b.protocol,
-                ports(b.port),
+                ports(b.port, b_ports),
                 a.name,
-                ports(a.port),
-                routes
+                ports(a.port, a_ports),
             );
             self.wrong(span, text);
             return;
@@ -354,13 +385,13 @@ impl Check<'_> {
         if overlap(p, q) && together {
             let text = format!(
                 "listener {:?} and listener {:?} use the same {} ports on the nodes ({} and {}), \
-                 and a reply of a node could not be told apart; give {:?} a node_port that is at \
-                 least {routes} away from {p}",
+                 and a reply of a node could not be told apart; give {:?} a node_port that keeps \
+                 them apart",
                 a.name,
                 b.name,
                 b.protocol,
-                ports(p),
-                ports(q),
+                ports(p, a_ports),
+                ports(q, b_ports),
                 b.name
             );
             self.wrong(span, text);

@@ -32,6 +32,7 @@ pub(super) struct Listener {
     pub protocol: Spanned<String>,
     pub port: Spanned<i64>,
     pub node_port: Option<Spanned<i64>>,
+    pub select: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +98,10 @@ const FORMS: &[(&str, &str)] = &[
     ("protocol", r#"protocol = "tcp" or protocol = "udp""#),
     ("port", "port = 8000"),
     ("node_port", "node_port = 8000"),
+    (
+        "select",
+        r#"select = "port", select = "source" or select = "flow""#,
+    ),
     ("nodes", "[nodes] on a line of its own, with its keys below"),
     ("listen", r#"listen = ["192.0.2.1:7600"]"#),
     ("plaintext_from", r#"plaintext_from = ["192.0.2.0/24"]"#),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use halod_cluster::{Failover, Measure};
-use halod_proto::Protocol;
+use halod_proto::{Protocol, Select};
 use halod_tls::Files;
 use ipnet::IpNet;
 
@@ -61,10 +61,12 @@ pub struct Listener {
     pub addresses: Vec<IpAddr>,
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// Port of route 1.
+    /// Port of route 1, or of all routes, by `select`.
     pub port: u16,
-    /// Port of route 1 on nodes that do not say otherwise, where it is not `port`.
+    /// The same on nodes that do not say otherwise, where it is not `port`.
     pub node_port: Option<u16>,
+    /// What routes are told apart by.
+    pub select: Select,
 }
 
 /// `[nodes]`.

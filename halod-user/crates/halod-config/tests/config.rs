@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halod_cluster::{Failover, Measure};
 use halod_config::{Config, Nodes};
-use halod_proto::Protocol;
+use halod_proto::{Protocol, Select};
 
 const GOOD: &str = r#"cluster = "push"
 routes = 24
@@ -321,8 +321,37 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "node_port = 7977",
         &[
             "halod.toml:17: listener \"browsers\" and listener \"apps\" use the same tcp ports on the nodes",
-            "at least 24 away from 8000",
+            "(8000-8023 and 7977-8000)",
+            "give \"apps\" a node_port that keeps them apart",
         ],
+    ),
+    (
+        "node_port = 9100",
+        "node_port = 9100\nselect = \"hash\"",
+        &[
+            "halod.toml:23: select = \"hash\" is not possible",
+            "\"port\", \"source\" and \"flow\" are",
+        ],
+    ),
+    (
+        "port = 9000\n",
+        "port = 8023\nselect = \"source\"\n",
+        &[
+            "halod.toml:17: listener \"apps\" (198.51.100.1, tcp 8023) overlaps listener \"browsers\" (8000-8023)",
+        ],
+    ),
+    (
+        "node_port = 9100",
+        "node_port = 8023\nselect = \"flow\"",
+        &[
+            "halod.toml:17: listener \"browsers\" and listener \"apps\" use the same tcp ports on the nodes",
+            "(8000-8023 and 8023)",
+        ],
+    ),
+    (
+        "port = 9000\n",
+        "port = 65536\nselect = \"flow\"\n",
+        &["port = 65536 is out of range; it can be 1 to 65535"],
     ),
     (
         "protocol = \"tcp\"\nport = 8000",
@@ -465,6 +494,19 @@ fn listeners_of_other_families_or_protocols_share_ports() {
         .replacen("protocol = \"tcp\"", "protocol = \"udp\"", 1)
         .replace("port = 9000\nnode_port = 9100", "port = 8000");
     parse(&text).expect("UDP beside TCP");
+}
+
+#[test]
+fn a_listener_of_one_port_takes_no_other() {
+    let text = GOOD.replace(
+        "port = 9000\nnode_port = 9100",
+        "port = 8024\nnode_port = 7999\nselect = \"source\"",
+    );
+    let config = parse(&text).expect("ports right beside the range of browsers");
+    assert_eq!(config.listeners[0].select, Select::Port);
+    assert_eq!(config.listeners[1].select, Select::Source);
+    let text = text.replace("port = 8024", "port = 65535");
+    parse(&text).expect("the last port there is");
 }
 
 #[test]

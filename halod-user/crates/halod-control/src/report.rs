@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use halod_proto::{Load, NodeState};
+use halod_proto::{Load, NodeState, Select};
 use halod_routes::RouteSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -257,12 +257,15 @@ pub struct ListenerReport {
     pub address: IpAddr,
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// Port of route 1.
+    /// Port of route 1, or of all routes, by `select`.
     pub port: u16,
-    /// Port of route N.
+    /// Port of route N; the same as `port` where all routes have that.
     pub last_port: u16,
-    /// Port of route 1 on nodes that do not say otherwise.
+    /// What is `port` here, on nodes that do not say otherwise.
     pub node_port: u16,
+    /// What routes are told apart by.
+    #[serde(default)]
+    pub select: Select,
 }
 
 /// Something that happened. Fields beyond these depend on the kind and are in

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use halod_proto::{Hello, Protocol, Welcome};
+use halod_packet::{Address, SelectKey};
+use halod_proto::{Hello, Protocol, Select, Welcome};
 use halod_routes::{RouteId, RouteSet};
 use halod_sockets::{MOST_RANGES, Socket};
 
@@ -13,9 +14,18 @@ use halod_sockets::{MOST_RANGES, Socket};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ports {
     addresses: Vec<IpAddr>,
-    /// Each TCP listener's name and its port of route 1 here.
-    listeners: Vec<(Arc<str>, u16)>,
+    listeners: Vec<Listener>,
     routes: u32,
+    key: SelectKey,
+}
+
+/// A TCP listener as it is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listener {
+    name: Arc<str>,
+    /// Its port of route 1, or of all routes.
+    base: u16,
+    select: Select,
 }
 
 /// A user's connection.
@@ -42,20 +52,25 @@ pub struct View {
 impl Ports {
     /// As the hello and the welcome say.
     pub fn new(hello: &Hello, welcome: &Welcome) -> Ports {
-        let mut listeners: Vec<(Arc<str>, u16)> = Vec::new();
+        let mut listeners: Vec<Listener> = Vec::new();
         for listener in &welcome.listeners {
             let own = hello.ports.get(&listener.name).copied();
             let base = own.or(listener.node_port).unwrap_or(listener.port);
             // A listener with two addresses is there twice.
-            let known = |(name, port): &(Arc<str>, u16)| **name == *listener.name && *port == base;
-            if listener.protocol == Protocol::Tcp && !listeners.iter().any(known) {
-                listeners.push((listener.name.as_str().into(), base));
+            let listener_here = Listener {
+                name: listener.name.as_str().into(),
+                base,
+                select: listener.select,
+            };
+            if listener.protocol == Protocol::Tcp && !listeners.contains(&listener_here) {
+                listeners.push(listener_here);
             }
         }
         Ports {
             addresses: hello.addresses.clone(),
             listeners,
             routes: welcome.routes,
+            key: SelectKey::from_bytes(welcome.select_key.map_or([0; 16], |key| key.0)),
         }
     }
 
@@ -71,10 +86,16 @@ impl Ports {
         let ranges = if many { &hull[..] } else { routes.ranges() };
         let listeners = self.listeners.iter().take(MOST_RANGES);
         listeners
-            .flat_map(|&(_, base)| {
+            .flat_map(|listener| {
+                let ranges = match listener.select {
+                    // Of one port only, as long as there is any route to look at.
+                    Select::Source | Select::Flow => &[(1, 1)][..ranges.len().min(1)],
+                    Select::Port => ranges,
+                };
                 let ranges = ranges.iter();
                 ranges.filter_map(move |&(first, last)| {
-                    Some(port(base, first)?..=port(base, last).unwrap_or(u16::MAX))
+                    let first = port(listener.base, first)?;
+                    Some(first..=port(listener.base, last).unwrap_or(u16::MAX))
                 })
             })
             .collect()
@@ -83,37 +104,61 @@ impl Ports {
     /// Sorts out what was found. A connection within this machine is no user's.
     pub fn view(&self, sockets: Vec<Socket>) -> View {
         let mut clients = Vec::new();
-        let mut served = Vec::new();
+        let (mut served, mut every) = (Vec::new(), false);
         for socket in sockets {
             let local = socket.local.ip();
             let ours = self.addresses.contains(&local);
-            let Some((route, listener)) = self.route(socket.local) else {
+            let Some((listener, route)) = self.find(socket.local.port()) else {
                 continue;
             };
             if socket.listens {
                 if ours || local.is_unspecified() {
-                    served.push(route);
+                    every |= route.is_none();
+                    served.extend(route);
                 }
             } else if ours && socket.peer.ip() != local {
                 clients.push(Client {
-                    route,
-                    listener,
+                    route: route.unwrap_or_else(|| self.hashed(listener.select, socket.peer)),
+                    listener: Arc::clone(&listener.name),
                     socket,
                 });
             }
         }
         View {
             clients,
-            served: served.into_iter().collect(),
+            served: if every {
+                self.all()
+            } else {
+                served.into_iter().collect()
+            },
         }
     }
 
-    fn route(&self, local: SocketAddr) -> Option<(RouteId, Arc<str>)> {
-        self.listeners.iter().find_map(|(name, base)| {
-            let before = local.port().checked_sub(*base)?;
+    /// The listener of a port, and the route; none where all routes have that port.
+    fn find(&self, port: u16) -> Option<(&Listener, Option<RouteId>)> {
+        self.listeners.iter().find_map(|listener| {
+            let before = port.checked_sub(listener.base)?;
             let route = RouteId::from(before) + 1;
-            (route <= self.routes).then(|| (route, Arc::clone(name)))
+            match listener.select {
+                Select::Port => (route <= self.routes).then_some((listener, Some(route))),
+                Select::Source | Select::Flow => (before == 0).then_some((listener, None)),
+            }
         })
+    }
+
+    /// The route of a client of a listener with one port, as the kernel has it.
+    fn hashed(&self, select: Select, peer: SocketAddr) -> RouteId {
+        let select = match select {
+            Select::Port => halod_packet::Select::Port,
+            Select::Source => halod_packet::Select::Source,
+            Select::Flow => halod_packet::Select::Flow,
+        };
+        let address = match peer.ip() {
+            IpAddr::V4(address) => Address::V4(address.octets()),
+            IpAddr::V6(address) => Address::V6(address.octets()),
+        };
+        let routes = self.routes as usize;
+        RouteId::from(self.key.route(select, &address, peer.port(), routes)) + 1
     }
 }
 
@@ -141,15 +186,21 @@ mod tests {
     use super::*;
 
     fn ports(routes: u32) -> Ports {
+        with_select(routes, Select::Port)
+    }
+
+    /// The listener `browsers` has one port where `select` says so.
+    fn with_select(routes: u32, select: Select) -> Ports {
         let listener = |name: &str, address: &str, protocol, port, node_port| ListenerInfo {
             name: name.to_owned(),
             address: address.parse().expect("an address"),
             protocol,
             port,
             node_port,
+            select: Select::Port,
         };
         let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
-        let welcome = Welcome {
+        let mut welcome = Welcome {
             version: VERSION,
             cluster: "push".to_owned(),
             routes,
@@ -164,7 +215,11 @@ mod tests {
                 listener("quic", "198.51.100.1", udp, 8000, None),
                 listener("plain", "198.51.100.2", tcp, 7000, None),
             ],
+            select_key: (select != Select::Port).then_some(halod_proto::SelectKey(KEY)),
         };
+        for listener in &mut welcome.listeners[..2] {
+            listener.select = select;
+        }
         let hello = Hello {
             version: VERSION,
             name: "n1".parse().expect("a name"),
@@ -176,6 +231,8 @@ mod tests {
         };
         Ports::new(&hello, &welcome)
     }
+
+    const KEY: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
     fn socket(local: &str, peer: &str) -> Socket {
         Socket {
@@ -201,6 +258,36 @@ mod tests {
                 7004..=7004
             ]
         );
+    }
+
+    /// As the examples of docs/node-protocol.md have it.
+    #[test]
+    fn one_port_has_the_routes_of_its_clients() {
+        for (select, route) in [(Select::Source, 16), (Select::Flow, 13)] {
+            let ports = with_select(24, select);
+            let two = "1,5".parse().expect("routes");
+            assert_eq!(
+                ports.ranges(&two),
+                [
+                    18000..=18000,
+                    9100..=9100,
+                    9104..=9104,
+                    7000..=7000,
+                    7004..=7004
+                ]
+            );
+            assert_eq!(ports.ranges(&RouteSet::new()), []);
+            let view = ports.view(vec![
+                socket("192.0.2.11:18000", "203.0.113.9:40001"),
+                socket("192.0.2.11:18001", "203.0.113.9:40001"), // the next port
+                socket("192.0.2.11:9102", "203.0.113.9:40001"),
+            ]);
+            assert_eq!(view.by_route(), [(3, 1), (route, 1)]);
+            assert_eq!(view.clients[0].route, route);
+            assert_eq!(view.served, RouteSet::new());
+            let view = ports.view(vec![socket("0.0.0.0:18000", "0.0.0.0:0")]);
+            assert_eq!(view.served, ports.all());
+        }
     }
 
     #[test]

@@ -97,6 +97,11 @@ pub struct NameError {
     pub(crate) quoted: String,
 }
 
+/// Not the key of listeners with one port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a select key is 32 hexadecimal digits")]
+pub struct SelectKeyError;
+
 /// The first characters of `text` in quotes, without anything that could harm a log.
 pub(crate) fn quote(text: &str) -> String {
     let mut out = String::from("\"");

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use halod_routes::RouteSet;
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageError, NodeName, json};
+use crate::{MessageError, NodeName, Select, SelectKey, json};
 
 /// A message from HaloD. The first is a [`FromHalod::Welcome`] or a [`FromHalod::Error`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,10 @@ pub struct Welcome {
     /// On what addresses and ports the cluster is reached.
     #[serde(default)]
     pub listeners: Vec<ListenerInfo>,
+    /// The key by which listeners with one port for all routes tell them apart; absent where
+    /// there is none of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select_key: Option<SelectKey>,
 }
 
 /// Routes that went to one node, or to none.
@@ -89,7 +93,7 @@ pub struct MovedRoutes {
     pub to: Option<NodeName>,
 }
 
-/// An address and a port range on which routes are exposed.
+/// An address, and a port or a range of ports, on which routes are exposed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ListenerInfo {
     /// The listener's name; a listener with several addresses is several of these.
@@ -98,11 +102,14 @@ pub struct ListenerInfo {
     pub address: IpAddr,
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// Port of route 1; route r is `port + r - 1`.
+    /// Port of route 1, route r being `port + r - 1`; or of all routes, by `select`.
     pub port: u16,
-    /// Port of route 1 on nodes that do not name their own; absent where it is `port`.
+    /// The same on nodes that do not name their own; absent where it is `port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_port: Option<u16>,
+    /// What routes are told apart by; absent where it is the port.
+    #[serde(default, skip_serializing_if = "Select::is_port")]
+    pub select: Select,
 }
 
 /// Protocol of a listener.

@@ -19,7 +19,7 @@ pub struct Hello {
     pub name: NodeName,
     /// Where packets for the node are sent: one IPv4 address, one IPv6 address, or both.
     pub addresses: Vec<IpAddr>,
-    /// For listeners named here, the node's own port of route 1. For others it is the
+    /// For listeners named here, the node's own port of route 1, or of all routes. For others it is the
     /// listener's `node_port`, or its port.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ports: BTreeMap<String, u16>,

@@ -14,13 +14,15 @@ mod hello;
 mod json;
 mod line;
 mod name;
+mod select;
 mod to_halod;
 
-pub use error::{HelloError, LineError, MessageError, NameError};
+pub use error::{HelloError, LineError, MessageError, NameError, SelectKeyError};
 pub use from_halod::{FromHalod, ListenerInfo, MovedRoutes, NodeState, Protocol, Welcome};
 pub use hello::{Hello, is_resume_token};
 pub use line::LineCodec;
 pub use name::NodeName;
+pub use select::{Select, SelectKey};
 pub use to_halod::{Load, ToHalod};
 
 /// The version of the protocol that this crate speaks.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use halod_proto::{
     FromHalod, Hello, ListenerInfo, Load, MAX_LINE_TO_NODE, MovedRoutes, NodeName, NodeState,
-    Protocol, ToHalod, VERSION, Welcome,
+    Protocol, Select, SelectKey, ToHalod, VERSION, Welcome,
 };
 use halod_routes::RouteSet;
 use proptest::collection::{btree_map, vec};
@@ -82,6 +82,7 @@ fn to_halod() -> impl Strategy<Value = ToHalod> {
 }
 
 fn listener() -> impl Strategy<Value = ListenerInfo> {
+    let select = prop_oneof![Just(Select::Port), Just(Select::Source), Just(Select::Flow)];
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
     (
         any::<String>(),
@@ -89,14 +90,18 @@ fn listener() -> impl Strategy<Value = ListenerInfo> {
         protocol,
         any::<u16>(),
         any::<Option<u16>>(),
+        select,
     )
-        .prop_map(|(name, address, protocol, port, node_port)| ListenerInfo {
-            name,
-            address,
-            protocol,
-            port,
-            node_port,
-        })
+        .prop_map(
+            |(name, address, protocol, port, node_port, select)| ListenerInfo {
+                name,
+                address,
+                protocol,
+                port,
+                node_port,
+                select,
+            },
+        )
 }
 
 fn welcome() -> impl Strategy<Value = Welcome> {
@@ -113,6 +118,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
         state,
         "[0-9a-f]{32}",
         vec(listener(), 0..4),
+        any::<Option<[u8; 16]>>(),
     )
         .prop_map(
             |(
@@ -121,6 +127,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
                 state,
                 resume,
                 listeners,
+                key,
             )| {
                 Welcome {
                     version,
@@ -131,6 +138,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
                     heartbeat_misses,
                     resume,
                     listeners,
+                    select_key: key.map(SelectKey),
                 }
             },
         )
@@ -309,6 +317,7 @@ fn the_documented_forms() {
         protocol: Protocol::Tcp,
         port: 8000,
         node_port: None,
+        select: Select::Port,
     };
     for (line, message) in [
         (
@@ -322,6 +331,7 @@ fn the_documented_forms() {
                 heartbeat_misses: 3,
                 resume: "00112233445566778899aabbccddeeff".to_owned(),
                 listeners: vec![listener],
+                select_key: None,
             }),
         ),
         (

@@ -20,7 +20,7 @@ mod nodes;
 
 use std::collections::HashSet;
 
-use halod_cluster::{Cluster, Config, NodeState, RestoreError, Saved, Time};
+use halod_cluster::{Cluster, Config, NodeState, RestoreError, Saved, SelectKey, Time};
 use halod_netlink::Table;
 
 use crate::table::{same_listeners, same_nodes, table};
@@ -58,7 +58,8 @@ pub enum AdoptError {
     Damaged(#[from] RestoreError),
 }
 
-/// Decides what to begin with. `reset` forgets all nodes.
+/// Decides what to begin with. `reset` forgets all nodes. The configuration's `select_key` is for a
+/// cluster that has none yet: users' connections follow the kernel's, then the store's.
 ///
 /// # Errors
 /// See [`AdoptError`].
@@ -69,6 +70,12 @@ pub fn start(
     reset: bool,
     now: Time,
 ) -> Result<Start, AdoptError> {
+    let mut config = config.clone();
+    let known = kernel.select_key.map(SelectKey);
+    if let Some(key) = known.or(store.as_ref().and_then(|saved| saved.select_key)) {
+        config.select_key = key;
+    }
+    let config = &config;
     let restore = |saved| Cluster::restore(config.clone(), saved, now);
     let empty = |generation| Saved {
         generation,
@@ -76,6 +83,7 @@ pub fn start(
         slots: 0,
         nodes: Vec::new(),
         drains: Vec::new(),
+        select_key: None,
     };
     let after = |generation: u64| generation.saturating_add(1);
     if reset {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use halod_cluster::{Cluster, Time};
+use halod_cluster::{Cluster, SelectKey, Time};
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
@@ -50,6 +50,9 @@ pub enum DaemonError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] halod_tls::Error),
+    /// The kernel has no random numbers.
+    #[error("no random key for listeners with one port: {0}")]
+    Random(#[from] getrandom::Error),
     /// SIGHUP cannot be handled.
     #[error("cannot handle SIGHUP: {0}")]
     Hangup(io::Error),
@@ -171,6 +174,13 @@ impl<K: Kernel> Daemon<K> {
     }
 }
 
+/// A key that nobody can guess, for a cluster that has none yet.
+fn fresh_key() -> Result<SelectKey, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(SelectKey(bytes))
+}
+
 /// Decides what to begin with, makes it durable, and gives it to the kernel where it must.
 async fn take_up(
     config: &Config,
@@ -182,7 +192,7 @@ async fn take_up(
     let stored = keeper.load().await?;
     let before = stored.clone();
     let start = adopt::start(
-        &cluster_config(config),
+        &cluster_config(config, fresh_key()?),
         stored,
         &found,
         reset_table,

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use halod_proto::ListenerInfo;
+use halod_proto::{ListenerInfo, SelectKey};
 
 use crate::config::Config;
 
-/// What the cluster is to be. A listener with several addresses is several, in the file's order.
-pub fn cluster_config(config: &Config) -> halod_cluster::Config {
+/// What the cluster is to be, where no `select_key` is known of it yet. A listener with several
+/// addresses is several, in the file's order.
+pub fn cluster_config(config: &Config, select_key: SelectKey) -> halod_cluster::Config {
     let nodes = &config.nodes;
     halod_cluster::Config {
         cluster: config.cluster.clone(),
@@ -32,6 +33,7 @@ pub fn cluster_config(config: &Config) -> halod_cluster::Config {
         }),
         max_nodes: nodes.max_nodes,
         listeners: listeners(config),
+        select_key,
     }
 }
 
@@ -44,6 +46,7 @@ pub fn listeners(config: &Config) -> Vec<ListenerInfo> {
             protocol: l.protocol,
             port: l.port,
             node_port: l.node_port,
+            select: l.select,
         })
     });
     each.collect()

@@ -128,7 +128,10 @@ fn code(error: &RunError) -> u8 {
         RunError::Daemon(DaemonError::Store(_)) => 5,
         RunError::Daemon(DaemonError::Adopt(_) | DaemonError::Tls(_)) => 2,
         RunError::Daemon(
-            DaemonError::Listen { .. } | DaemonError::Control { .. } | DaemonError::Hangup(_),
+            DaemonError::Listen { .. }
+            | DaemonError::Control { .. }
+            | DaemonError::Hangup(_)
+            | DaemonError::Random(_),
         )
         | RunError::Signals(_) => 1,
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use halod_cluster::{Cluster, Former, ListenerInfo, NodeId, RouteId, Time, node_port};
 use halod_netlink::{Drain, Listener, Node, Table};
-use halod_proto::Protocol;
+use halod_proto::{Protocol, Select};
 
 /// The whole table that the cluster has decided on, with the time that drains have left at `now`.
 /// The nodes that fill a slot are in it, and those that keep connections of draining routes.
@@ -34,7 +34,7 @@ pub fn table(cluster: &Cluster, now: Time) -> Table {
             })
             .collect(),
         drains,
-        select_key: None,
+        select_key: Some(cluster.config().select_key.0),
     }
 }
 
@@ -74,7 +74,11 @@ fn kernel_listener(listener: &ListenerInfo) -> Listener {
         },
         port: listener.port,
         node_port: listener.node_port,
-        select: halod_netlink::Select::Port,
+        select: match listener.select {
+            Select::Port => halod_netlink::Select::Port,
+            Select::Source => halod_netlink::Select::Source,
+            Select::Flow => halod_netlink::Select::Flow,
+        },
     }
 }
 

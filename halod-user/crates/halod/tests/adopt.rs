@@ -4,7 +4,7 @@ use halod::adopt::{AdoptError, Start, start};
 use halod::table::{same_nodes, table};
 use halod_cluster::{
     Cluster, Config, Failover, ListenerInfo, NodeId, NodeState, Saved, SavedDrain, SavedFormer,
-    SavedNode, Time,
+    SavedNode, Select, SelectKey, Time,
 };
 use halod_netlink::{Drain, Former, Table};
 use halod_proto::Protocol;
@@ -34,7 +34,9 @@ fn config(routes: u32) -> Config {
             protocol: Protocol::Tcp,
             port: 8000,
             node_port: None,
+            select: Select::Port,
         }],
+        select_key: SelectKey([7; 16]),
     }
 }
 
@@ -63,6 +65,7 @@ fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
         slots: order.len() as u32,
         nodes,
         drains: Vec::new(),
+        select_key: Some(SelectKey([7; 16])),
     }
 }
 
@@ -219,6 +222,40 @@ fn what_has_ended_in_the_kernel_does_not_drain_again() {
 
     let rebooted = begin(Some(&old), &Table::default());
     assert_eq!(legs(&rebooted.cluster.saved().drains), []);
+}
+
+/// Another key would lead nearly every user of a listener with one port to another node.
+#[test]
+fn the_key_is_the_kernels_then_the_stores() {
+    let key = |start: Start| table(&start.cluster, Time(0)).select_key;
+    let (ours, stored, in_kernel) = ([7; 16], [8; 16], [9; 16]);
+    let store = Saved {
+        select_key: Some(SelectKey(stored)),
+        ..saved(24, 7, &[1, 2])
+    };
+    let kernel = Table {
+        select_key: Some(in_kernel),
+        ..kernel_of(&store)
+    };
+    assert_eq!(key(begin(None, &Table::default())), Some(ours));
+    assert_eq!(key(begin(Some(&store), &Table::default())), Some(stored));
+    let ahead = Saved {
+        generation: 8,
+        ..store.clone()
+    };
+    for store in [None, Some(&store), Some(&ahead)] {
+        let start = begin(store, &kernel);
+        assert_eq!(start.cluster.saved().select_key, Some(SelectKey(in_kernel)));
+        assert_eq!(key(start), Some(in_kernel));
+    }
+    // A table from before there were such listeners.
+    let kernel = Table {
+        select_key: None,
+        ..kernel
+    };
+    let start = begin(Some(&store), &kernel);
+    assert!(!start.commit, "{}", start.story);
+    assert_eq!(key(start), Some(stored));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use halod::store::{ChangeRecord, InstanceLock, Record, Sqlite, Store};
-use halod_cluster::{NodeId, NodeState, RouteSet, Saved, SavedDrain, SavedFormer, SavedNode};
+use halod_cluster::{
+    NodeId, NodeState, RouteSet, Saved, SavedDrain, SavedFormer, SavedNode, SelectKey,
+};
 
 fn node(id: u32, slot: Option<u32>) -> SavedNode {
     SavedNode {
@@ -38,6 +40,7 @@ fn record(generation: u64, nodes: Vec<SavedNode>) -> Record {
             slots,
             nodes,
             drains: Vec::new(),
+            select_key: Some(SelectKey([generation as u8; 16])),
         },
         change: Some(ChangeRecord {
             generation,
@@ -165,6 +168,7 @@ fn a_file_of_schema_1_is_loaded_and_written_on() {
     let mut loaded = store.load().expect("loaded").expect("a state");
     assert_eq!((loaded.generation, loaded.slots), (7, 2));
     assert_eq!(loaded.drains, []);
+    assert_eq!(loaded.select_key, None);
     let held: Vec<(&str, Option<u32>, String)> = loaded
         .nodes
         .iter()
@@ -182,16 +186,17 @@ fn a_file_of_schema_1_is_loaded_and_written_on() {
 
     loaded.generation = 8;
     loaded.drains = vec![drain(5, &[(2, 60_000, 0)])];
+    loaded.select_key = Some(SelectKey([9; 16]));
     let saved = loaded.clone();
     let change = None;
     store.save(&Record { saved, change }).expect("saved");
-    let mut again = Sqlite::open(&path).expect("the file of schema 2");
+    let mut again = Sqlite::open(&path).expect("the file of schema 3");
     assert_eq!(again.load().expect("loaded"), Some(loaded));
     let db = rusqlite::Connection::open(&path).expect("the file");
     let version: u32 = db
         .pragma_query_value(None, "user_version", |r| r.get(0))
         .expect("a version");
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
 }
 
 #[test]
@@ -268,11 +273,11 @@ fn other_files_are_refused_with_a_way_out() {
     let newer = dir.path().join("newer.db");
     drop(Sqlite::open(&newer).expect("a new store"));
     let db = rusqlite::Connection::open(&newer).expect("a database");
-    db.pragma_update(None, "user_version", 3)
+    db.pragma_update(None, "user_version", 4)
         .expect("a version");
     let error = Sqlite::open(&newer).expect_err("newer").to_string();
     assert!(
-        error.contains("schema 3") && error.contains("knows schemas up to 2"),
+        error.contains("schema 4") && error.contains("knows schemas up to 3"),
         "{error}"
     );
 }

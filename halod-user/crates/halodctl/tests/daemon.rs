@@ -11,7 +11,7 @@ use halod_control::{
     ListenerReport, NodeReport, PlanReport, PlannedMove, Request, RouteReport, RouteRun,
     ScalingReport, StatusReport,
 };
-use halod_proto::{Load, NodeState};
+use halod_proto::{Load, NodeState, Select};
 use serde::Serialize;
 
 fn ok<T: Serialize>(report: T) -> Option<Vec<String>> {
@@ -203,8 +203,18 @@ fn nodes_and_listeners() {
         port: 8000,
         last_port: 8023,
         node_port: 9000,
+        select: Select::Port,
     };
-    let script = Script::from([("nodes", ok([node()])), ("listeners", ok([listener]))]);
+    let one_port = ListenerReport {
+        name: "web".into(),
+        port: 443,
+        last_port: 443,
+        node_port: 8443,
+        select: Select::Source,
+        ..listener.clone()
+    };
+    let listeners = ("listeners", ok([listener, one_port]));
+    let script = Script::from([("nodes", ok([node()])), listeners]);
     let daemon = Daemon::start(script);
     let text = stdout(&daemon.ctl(&["nodes"]));
     let row: Vec<&str> = text
@@ -240,7 +250,8 @@ fn nodes_and_listeners() {
 
     let text = stdout(&daemon.ctl(&["listeners"]));
     assert!(
-        text.contains("browsers  2001:db8:1::1  tcp       8000-8023  9000-9023\n"),
+        text.contains("browsers  2001:db8:1::1  tcp       8000-8023  9000-9023  port\n")
+            && text.contains("web       2001:db8:1::1  tcp       443        8443       source\n"),
         "{text}"
     );
     assert_eq!(

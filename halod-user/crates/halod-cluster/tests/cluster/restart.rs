@@ -1,6 +1,6 @@
 //! What survives a restart, and what is refused as damaged.
 
-use halod_cluster::{Action, Cluster, Config, ConfigError, RestoreError, Saved, Time};
+use halod_cluster::{Action, Cluster, Config, ConfigError, RestoreError, Saved, Select, Time};
 use serde_json::{Value, json};
 
 use crate::sim::{Sim, close_reason, config, moved};
@@ -166,4 +166,8 @@ fn a_configuration_out_of_range_is_refused() {
         "port 65513 of listener \"browsers\"",
     );
     refused(&|c| c.listeners[0].node_port = Some(0), "node_port 0");
+    let mut one_port = config(24, 2, 1);
+    one_port.listeners[0].port = 65_535;
+    one_port.listeners[0].select = Select::Source;
+    Cluster::new(one_port).expect("one port for all routes may be the last");
 }

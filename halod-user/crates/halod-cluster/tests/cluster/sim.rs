@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use halod_cluster::{
     Action, Cluster, Command, Config, ConnId, Event, Failover, Hello, ListenerInfo, NodeId,
-    NodeName, Notice, ProbeId, Protocol, RouteSet, Saved, Time,
+    NodeName, Notice, ProbeId, Protocol, RouteSet, Saved, Select, SelectKey, Time,
 };
 use halod_proto::{Load, ToHalod, VERSION};
 
@@ -19,6 +19,7 @@ pub fn config(routes: u32, active_min: u32, reserve: u32) -> Config {
         protocol: Protocol::Tcp,
         port,
         node_port: None,
+        select: Select::Port,
     };
     Config {
         cluster: "push".to_owned(),
@@ -35,6 +36,7 @@ pub fn config(routes: u32, active_min: u32, reserve: u32) -> Config {
             listener("browsers", "2001:db8:1::1", 8_000),
             listener("apps", "198.51.100.1", 9_000),
         ],
+        select_key: SelectKey([7; 16]),
         drain_ms: 0,
         udp_stay_ms: 0,
         failover: Failover::Replace,

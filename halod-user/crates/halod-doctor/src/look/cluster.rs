@@ -2,7 +2,7 @@
 
 use halod_config::Config;
 use halod_control::{Client, ClientError, ListenerReport, NodeReport, Request, StatusReport};
-use halod_netlink::Table;
+use halod_netlink::{Select, Table};
 use halod_proto::NodeState;
 
 use crate::facts::{Cluster, Listener, Node};
@@ -67,8 +67,8 @@ fn known(node: NodeReport) -> Node {
 
 /// Those of the configuration, which will be in force; or those that are in the kernel.
 fn listeners(config: Option<&Config>, table: Option<&Table>) -> Vec<Listener> {
-    let last = |first: u16, routes: usize| {
-        let last = usize::from(first) + routes.saturating_sub(1);
+    let last = |first: u16, ports: usize| {
+        let last = usize::from(first) + ports.saturating_sub(1);
         u16::try_from(last).unwrap_or(u16::MAX)
     };
     if let Some(config) = config {
@@ -81,7 +81,7 @@ fn listeners(config: Option<&Config>, table: Option<&Table>) -> Vec<Listener> {
                     halod_proto::Protocol::Udp => halod_netlink::Protocol::Udp,
                 },
                 first: listener.port,
-                last: last(listener.port, config.routes as usize),
+                last: last(listener.port, listener.select.ports(config.routes) as usize),
             })
         });
         return each.collect();
@@ -93,7 +93,10 @@ fn listeners(config: Option<&Config>, table: Option<&Table>) -> Vec<Listener> {
         address: listener.address,
         protocol: listener.protocol,
         first: listener.port,
-        last: last(listener.port, routes),
+        last: match listener.select {
+            Select::Port => last(listener.port, routes),
+            Select::Source | Select::Flow => listener.port,
+        },
     })
     .collect()
 }

@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use halod_proto::{
-    FromHalod, Hello, LineCodec, ListenerInfo, MAX_LINE_TO_HALOD, NodeState, Protocol, ToHalod,
-    VERSION, Welcome,
+    FromHalod, Hello, LineCodec, ListenerInfo, MAX_LINE_TO_HALOD, NodeState, Protocol, Select,
+    ToHalod, VERSION, Welcome,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -92,6 +92,7 @@ impl Halod {
             protocol: Protocol::Tcp,
             port: 8000,
             node_port: None,
+            select: Select::Port,
         });
         peer.send(&FromHalod::Welcome(welcome));
         peer
@@ -115,6 +116,7 @@ pub fn welcome(heartbeat_ms: u32) -> FromHalod {
         heartbeat_misses: 3,
         resume: TOKEN.to_owned(),
         listeners: Vec::new(),
+        select_key: None,
     })
 }
 

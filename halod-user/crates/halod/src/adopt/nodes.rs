@@ -58,6 +58,7 @@ pub(super) fn from_kernel(config: &Config, kernel: &Table, store: Option<&Saved>
         slots: count,
         nodes,
         drains,
+        select_key: None,
     };
     (saved, exact)
 }

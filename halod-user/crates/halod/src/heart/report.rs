@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use halod_cluster::{Node, NodeId, NodeState, RouteId, Time};
+use halod_cluster::{Node, NodeId, NodeState, RouteId, Select, Time};
 use halod_control::{
     DrainRun, Failover, FormerReport, KernelReport, ListenerReport, NodeReport, Request,
     RouteReport, RouteRun, ScalingReport, StatusReport,
@@ -191,7 +191,10 @@ impl<K> Heart<K> {
     }
 
     fn listeners(&self) -> Vec<ListenerReport> {
-        let last = u16::try_from(self.cluster.routes() - 1).unwrap_or(u16::MAX);
+        let more = |select: Select| {
+            let ports = select.ports(self.cluster.routes());
+            u16::try_from(ports - 1).unwrap_or(u16::MAX)
+        };
         let listeners = self.cluster.config().listeners.iter();
         listeners
             .map(|l| ListenerReport {
@@ -199,8 +202,9 @@ impl<K> Heart<K> {
                 address: l.address,
                 protocol: l.protocol.to_string(),
                 port: l.port,
-                last_port: l.port.saturating_add(last),
+                last_port: l.port.saturating_add(more(l.select)),
                 node_port: l.node_port.unwrap_or(l.port),
+                select: l.select,
             })
             .collect()
     }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 const SCHEMA: &str = include_str!("schema.sql");
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// "Halo", so that `file` and we can tell our file from another program's.
 const APPLICATION_ID: i64 = 0x4861_6c6f;
 
@@ -50,7 +50,7 @@ pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError
     db.pragma_update(None, "synchronous", "full").map_err(sql)?;
     db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
     if version < VERSION {
-        // Schema 2 has a table more than schema 1, and nothing else is new.
+        // Each schema has a table more than the one before, and nothing else is new.
         let tx = db.transaction().map_err(sql)?;
         tx.execute_batch(SCHEMA).map_err(sql)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)

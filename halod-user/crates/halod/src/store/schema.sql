@@ -1,5 +1,5 @@
--- Schema 2 of halod's store (pragma user_version). Written for people too: open it with sqlite3.
--- A file of schema 1 gets the tables that it does not have.
+-- Schema 3 of halod's store (pragma user_version). Written for people too: open it with sqlite3.
+-- A file of schema 1 or 2 gets the tables that it does not have.
 
 -- The cluster, one row.
 CREATE TABLE IF NOT EXISTS cluster (
@@ -7,6 +7,13 @@ CREATE TABLE IF NOT EXISTS cluster (
     generation  INTEGER NOT NULL,
     routes      INTEGER NOT NULL,
     slots       INTEGER NOT NULL
+) STRICT;
+
+-- The key by which listeners with one port for all routes tell them apart, one row. Another key sends
+-- nearly every user to another node.
+CREATE TABLE IF NOT EXISTS select_key (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    key  TEXT NOT NULL                      -- 32 hexadecimal digits
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS node (

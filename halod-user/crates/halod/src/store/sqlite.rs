@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use halod_cluster::{NodeId, NodeState, Saved, SavedDrain, SavedNode};
+use halod_cluster::{NodeId, NodeState, Saved, SavedDrain, SavedNode, SelectKey};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{Record, Store, StoreError, drains, schema};
@@ -85,6 +85,20 @@ impl Sqlite {
             },
             drains::ReadError::Routes(error) => self.wrong(format!("drain: {error}")),
         })
+    }
+
+    fn read_select_key(&self) -> Result<Option<SelectKey>, StoreError> {
+        let key: Option<String> = self
+            .db
+            .query_row("SELECT key FROM select_key", [], |r| r.get(0))
+            .optional()
+            .map_err(|source| StoreError::Sqlite {
+                path: self.path.clone(),
+                source,
+            })?;
+        key.map(|key| key.parse())
+            .transpose()
+            .map_err(|error| self.wrong(format!("select_key: {error}")))
     }
 
     fn read_nodes(&self) -> Result<Vec<SavedNode>, StoreError> {
@@ -192,6 +206,7 @@ impl Store for Sqlite {
             slots,
             nodes: self.read_nodes()?,
             drains: self.read_drains()?,
+            select_key: self.read_select_key()?,
         }))
     }
 
@@ -210,6 +225,10 @@ impl Store for Sqlite {
                 "INSERT OR REPLACE INTO cluster (one, generation, routes, slots) VALUES (1, ?, ?, ?)",
             )?
             .execute(params![generation, saved.routes, saved.slots])?;
+            if let Some(key) = saved.select_key {
+                tx.prepare_cached("INSERT OR REPLACE INTO select_key (one, key) VALUES (1, ?)")?
+                    .execute([String::from(key)])?;
+            }
             if self.written.is_empty() {
                 tx.execute("DELETE FROM node", [])?;
             }

@@ -1,13 +1,16 @@
 //! `halodctl listeners`.
 
 use halod_control::{ListenerReport, Request};
+use halod_proto::Select;
 
 use crate::cli::Cli;
 use crate::daemon::ask;
 use crate::failure::Failure;
 use crate::output::{Output, table};
 
-const HEADER: [&str; 5] = ["NAME", "ADDRESS", "PROTOCOL", "PORTS", "ON NODES"];
+const HEADER: [&str; 6] = [
+    "NAME", "ADDRESS", "PROTOCOL", "PORTS", "ON NODES", "ROUTE BY",
+];
 
 pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     let listeners: Vec<ListenerReport> = ask(cli, &Request::Listeners).await?;
@@ -16,14 +19,18 @@ pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     })
 }
 
-fn row(listener: &ListenerReport) -> [String; 5] {
+fn row(listener: &ListenerReport) -> [String; 6] {
     let more = listener.last_port.saturating_sub(listener.port);
-    let last = listener.node_port.saturating_add(more);
+    let ports = |first: u16| match listener.select {
+        Select::Port => format!("{first}-{}", first.saturating_add(more)),
+        _ => first.to_string(),
+    };
     [
         listener.name.clone(),
         listener.address.to_string(),
         listener.protocol.clone(),
-        format!("{}-{}", listener.port, listener.last_port),
-        format!("{}-{last}", listener.node_port),
+        ports(listener.port),
+        ports(listener.node_port),
+        listener.select.to_string(),
     ]
 }
