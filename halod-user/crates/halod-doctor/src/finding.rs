@@ -1,5 +1,7 @@
 //! What was found, and how it is mended.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
 /// How bad it is.
@@ -68,7 +70,7 @@ impl Findings {
 }
 
 /// `sysctl -w` of a value below `net.`; keys are said with `/`, which devices' names do not have.
-pub(crate) fn sysctl(key: &str, value: i64) -> String {
+pub(crate) fn sysctl(key: &str, value: impl Display) -> String {
     let key = format!("net/{key}");
     // A device's name may have dots of its own; then sysctl takes the slashes.
     let key = if key.contains('.') {

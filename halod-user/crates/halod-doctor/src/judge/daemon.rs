@@ -18,10 +18,11 @@ const LEAST_FILES: u64 = 16;
 pub(super) fn daemon(facts: &Facts, findings: &mut Findings) {
     const CHECK: &str = "halod";
     if let Err(error) = &facts.cluster.config {
+        let error = error.trim_end().replace('\n', "; ");
         let text = format!(
             "the configuration cannot be used, and what depends on it is not checked: {error}"
         );
-        findings.add(CHECK, Level::Warning, text.trim_end(), Vec::new());
+        findings.add(CHECK, Level::Warning, text, Vec::new());
     }
     let status = match &facts.cluster.daemon {
         Ok(status) => status,

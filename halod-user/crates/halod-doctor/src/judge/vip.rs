@@ -164,8 +164,7 @@ fn outgoing(facts: &Facts, findings: &mut Findings, check: &'static str) {
     } else {
         format!("{},{said}", network.reserved)
     };
-    let mend = sysctl("ipv4/ip_local_reserved_ports", 0);
-    let mend = mend.replace("=0", &format!("={all}"));
+    let mend = sysctl("ipv4/ip_local_reserved_ports", all);
     findings.add(check, Level::Warning, text, vec![mend]);
 }
 
