@@ -96,16 +96,39 @@ impl<'a> Request<'a> {
         error
     }
 
-    /// Sends an answer of at most `size` bytes of attributes, filled in by `fill`.
-    pub(crate) fn reply(&self, size: usize, fill: impl FnOnce(&mut Message) -> Result) -> Result {
+    /// Makes room for an answer of at most `size` bytes of attributes.
+    pub(crate) fn prepare(&self, size: usize) -> Result<Reply<'a>> {
         // SAFETY: By the type invariant.
         let (portid, seq, cmd) = unsafe {
             let info = &*self.info;
             (info.snd_portid, info.snd_seq, (*info.genlhdr).cmd)
         };
-        let message = Owned::new(size, portid, seq, cmd, fill)?;
-        // SAFETY: The message is complete, and ownership goes to the function.
-        to_result(unsafe { bindings::halod_genlmsg_reply(message.release(), self.info) })
+        Ok(Reply {
+            message: Owned::new(size, portid, seq, cmd)?,
+            info: self.info,
+            _info: PhantomData,
+        })
+    }
+}
+
+/// An answer to a request, for which there is memory.
+///
+/// # Invariants
+///
+/// `info` is the request's, valid for `'a`.
+pub(crate) struct Reply<'a> {
+    message: Owned,
+    info: *mut bindings::genl_info,
+    _info: PhantomData<&'a mut bindings::genl_info>,
+}
+
+impl Reply<'_> {
+    /// Sends it with the attributes that `fill` adds.
+    pub(crate) fn send(self, fill: impl FnOnce(&mut Message) -> Result) -> Result {
+        let skb = self.message.filled(fill)?;
+        // SAFETY: The message is complete, and ownership goes to the function; `info` is valid by
+        // the type invariant.
+        to_result(unsafe { bindings::halod_genlmsg_reply(skb, self.info) })
     }
 }
 
@@ -197,13 +220,8 @@ impl Message {
 struct Owned(Message);
 
 impl Owned {
-    fn new(
-        size: usize,
-        portid: u32,
-        seq: u32,
-        cmd: u8,
-        fill: impl FnOnce(&mut Message) -> Result,
-    ) -> Result<Self> {
+    /// One without attributes.
+    fn new(size: usize, portid: u32, seq: u32, cmd: u8) -> Result<Self> {
         // SAFETY: Takes any size.
         let skb = unsafe { bindings::genlmsg_new(size, bindings::GFP_KERNEL) };
         if skb.is_null() {
@@ -221,19 +239,22 @@ impl Owned {
             )
         };
         // INVARIANT: The buffer is ours; where the header is null the value is dropped at once.
-        let mut message = Self(Message { skb, header });
+        let message = Self(Message { skb, header });
         if header.is_null() {
             return Err(EMSGSIZE);
         }
-        fill(&mut message.0)?;
-        // SAFETY: `header` is the one put above.
-        unsafe { bindings::genlmsg_end(skb, header) };
         Ok(message)
     }
 
-    /// Gives the buffer away.
-    fn release(self) -> *mut bindings::sk_buff {
-        core::mem::ManuallyDrop::new(self).0.skb
+    /// Completes it with what `fill` adds, and gives the buffer away.
+    fn filled(
+        mut self,
+        fill: impl FnOnce(&mut Message) -> Result,
+    ) -> Result<*mut bindings::sk_buff> {
+        fill(&mut self.0)?;
+        // SAFETY: `header` was put by `new`, which fails where it is null.
+        unsafe { bindings::genlmsg_end(self.0.skb, self.0.header) };
+        Ok(core::mem::ManuallyDrop::new(self).0.skb)
     }
 }
 
@@ -251,9 +272,9 @@ pub(crate) fn multicast(
     fill: impl FnOnce(&mut Message) -> Result,
 ) -> Result {
     let command = bindings::HALOD_CMD_TABLE_CHANGED as u8;
-    let message = Owned::new(size, 0, 0, command, fill)?;
+    let skb = Owned::new(size, 0, 0, command)?.filled(fill)?;
     // SAFETY: The message is complete, and ownership goes to the function.
-    let error = unsafe { bindings::halod_genlmsg_multicast(net.as_ptr(), message.release()) };
+    let error = unsafe { bindings::halod_genlmsg_multicast(net.as_ptr(), skb) };
     // Nobody listening is not an error.
     if error == ESRCH.to_errno() {
         return Ok(());

@@ -5,7 +5,7 @@
 use kernel::prelude::*;
 
 use crate::ffi::bindings as uapi;
-use crate::ffi::genl::Request;
+use crate::ffi::genl::{Reply, Request};
 use crate::namespace::{CommitError, Namespace};
 use crate::netlink::{parse, status};
 
@@ -22,28 +22,32 @@ pub(crate) fn commit(request: &Request<'_>, namespace: Pin<&Namespace>) -> Resul
             format_args!("expected-generation is missing: say which table is to be replaced"),
         ));
     };
+    let reply = request.prepare(REPLY_SIZE)?;
     let table = parse::table(request)?;
     let current = namespace
         .commit(request.net(), table, expected, generation)
         .map_err(|error| refused(request, error, expected, generation))?;
-    finish(request, namespace, current)
+    finish(request, reply, namespace, current);
+    Ok(())
 }
 
 /// Answers `flush`.
 pub(crate) fn flush(request: &Request<'_>, namespace: Pin<&Namespace>) -> Result {
     let (expected, _) = parse::generations(request)?;
+    let reply = request.prepare(REPLY_SIZE)?;
     let current = namespace
         .flush(expected)
         .map_err(|error| refused(request, error, expected.unwrap_or(0), None))?;
-    finish(request, namespace, current)
+    finish(request, reply, namespace, current);
+    Ok(())
 }
 
-/// Tells everybody, then the sender.
-fn finish(request: &Request<'_>, namespace: Pin<&Namespace>, current: u64) -> Result {
+/// Tells everybody, then the sender. The change stands, so nothing that goes wrong here is an error
+/// of the request: `reply` has its memory from before, and a sender whose socket is full is told
+/// so by the socket (ENOBUFS).
+fn finish(request: &Request<'_>, reply: Reply<'_>, namespace: Pin<&Namespace>, current: u64) {
     status::announce(request.net(), namespace);
-    request.reply(REPLY_SIZE, |message| {
-        message.put_u64(uapi::HALOD_A_TABLE_GENERATION as u16, current)
-    })
+    let _ = reply.send(|message| message.put_u64(uapi::HALOD_A_TABLE_GENERATION as u16, current));
 }
 
 /// Says why a table did not come into force.

@@ -69,7 +69,7 @@ impl Counts {
 /// Answers `get-status`.
 pub(crate) fn get(request: &Request<'_>, namespace: Pin<&Namespace>) -> Result {
     let counts = Counts::of(namespace);
-    request.reply(SIZE, |message| {
+    request.prepare(SIZE)?.send(|message| {
         message.put(
             uapi::HALOD_A_STATUS_VERSION as u16,
             VERSION.to_bytes_with_nul(),
