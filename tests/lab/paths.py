@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+from .flavour import DEBUG
+
 REPO = Path(os.environ.get("HALOD_REPO", Path(__file__).resolve().parents[2]))
 BIN = Path(os.environ.get("HALOD_BIN", REPO / "build/bin"))
-MODULE = Path(os.environ.get("HALOD_MODULE", REPO / "build/kmod/halod.ko"))
+MODULE = Path(os.environ.get("HALOD_MODULE", REPO / ("build/kmod-debug" if DEBUG else "build/kmod") / "halod.ko"))
 SPEC = REPO / "kmod/netlink/halod.yaml"
 # The kernel's own netlink tool, tools/net/ynl/pyynl/cli.py of its source.
 YNL = Path(os.environ.get("YNL", REPO / "build/kernel/current/tree/tools/net/ynl/pyynl/cli.py"))

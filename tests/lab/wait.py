@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from .flavour import SLOWER
+
 T = TypeVar("T")
 
 
@@ -14,9 +16,10 @@ class TooLate(AssertionError):
 def until(what: str, condition: Callable[[], T], seconds: float = 60.0, every: float = 0.02) -> T:
     """Calls `condition` until it returns something true, and returns that.
 
-    `what` completes the sentence "waited N s for ...". What `condition` raises
+    On the debug kernel the deadline is later. `what` completes the sentence "waited N s for ...". What `condition` raises
     of OSError and LookupError counts as "not yet" and is told at the deadline.
     """
+    seconds *= SLOWER
     end = time.monotonic() + seconds
     seen = ""
     while True:
