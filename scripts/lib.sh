@@ -19,6 +19,7 @@ inside=/halod
 # Variables that mean something to these scripts; they survive sudo and enter the root.
 settings=(KDIR KERNEL DEBIAN_MIRROR ACCEL VM_TIMEOUT VM_MEMORY VM_CPUS TERM COLUMNS LINES NO_COLOR
     RUST_LOG RUST_BACKTRACE PROPTEST_CASES SCENARIOS CONNECTIONS SPREAD
+    FUZZ_PACKETS FUZZ_REQUESTS FUZZ_SEED SOAK
     http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY)
 
 say() { printf '%s\n' "$*" >&2; }

@@ -28,8 +28,11 @@ routers        routers between HaloD and a host, with links of chosen MTUs
 process        a program that was started: its log, its end
 forked         the same of a Python program, in a fork of this one
 wait           polling with a deadline
+faults         failing allocations
+flavour        which kernel this is, and what the debug one has found at the end
 module, dmesg  insmod and rmmod; what the kernel said since a moment
 kernel         the route table through the kernel's own netlink library
+vector_files   the packet vectors, as tables and packets
 echo           servers that say who they are, for tests of the data path alone
 traffic        clients of them that keep talking and miss nothing
 pieces         datagrams by hand, whole and in pieces

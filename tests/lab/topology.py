@@ -76,6 +76,10 @@ class Topology:
             fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH22x", name, flags))
         return moment
 
+    def plugged(self, host: Host) -> None:
+        """Gives a host whose eth0 is new its addresses and routes."""
+        ip_batch(_host(host), self._namespaces[host.name])
+
     def _links(self) -> list[str]:
         return [
             f"link add {host.port} netns {addresses.HALOD}{self._tag} type veth peer name eth0 netns {host.name}{self._tag}"

@@ -10,9 +10,9 @@ import struct
 from collections import Counter
 from typing import Any
 
-from lab import addresses, paths
+from lab import addresses, vector_files
 from lab.checks import check, equal
-from lab.kernel import Kernel, Listener, Node, Table
+from lab.kernel import Kernel
 from lab.lab import Lab
 from lab.wait import until
 from lab.wire import Wire, arrived, checksum, routed
@@ -94,23 +94,7 @@ class Rig:
 
     def commit(self, table: dict[str, Any]) -> None:
         """Puts a vectors file's table in force."""
-        names = ("name", "address", "protocol", "port", "node_port", "select")
-        self.kernel.commit(
-            Table(
-                [run["node"] for run in table["route_nodes"] for _ in range(run["count"])],
-                [Listener(**{name: listener[name] for name in names if name in listener}) for listener in table["listeners"]],
-                [
-                    Node(
-                        node["id"],
-                        node["name"],
-                        tuple(node["addresses"]),
-                        tuple((target["listener"], target["port"]) for target in node["targets"]),
-                    )
-                    for node in table["nodes"]
-                ],
-                select_key=bytes.fromhex(table.get("select_key", "")),
-            )
-        )
+        self.kernel.commit(vector_files.table_of(table))
 
     def exits(self, passed: bool = False) -> dict[str, int]:
         """How often each exit but `pass` was taken since the last call.
@@ -148,7 +132,7 @@ class Rig:
 
 
 def run(lab: Lab) -> None:
-    files = [json.loads(path.read_text()) for path in sorted(paths.VECTORS.glob("*.json"))]
+    files = vector_files.files()
     every = [vector for file in files for vector in file["vectors"]]
     live = [vector for vector in every if vector["live"]]
     for vector in every:

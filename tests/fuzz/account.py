@@ -1,0 +1,93 @@
+"""Where packets went: HaloD's counters against those of nftables on both sides of HaloD's hooks.
+
+::
+
+    device -> arrived | defragmentation | before | HaloD | after -> routing -> before | HaloD | after
+                 -450        -400          -295     -290    -285                  95       100     105
+                                  pre_routing, local_out                       local_in, post_routing
+"""
+
+import json
+import time
+from dataclasses import dataclass
+
+from lab.checks import check, equal
+from lab.kernel import Kernel
+from lab.netns import Namespace
+
+HOOKS = {"prerouting": (-295, -285), "output": (-295, -285), "input": (95, 105), "postrouting": (95, 105)}
+FRAGMENTS = "ip frag-off & 0x3fff != 0", "exthdr frag exists"
+
+
+def rules() -> str:
+    """The counters, as nft(8) reads them."""
+    chains = ["counter arrived { }", "counter fragments { }"]
+    tests = " ".join(f"{test} counter name fragments;" for test in FRAGMENTS)
+    chains.append(f"chain arrive {{ type filter hook prerouting priority -450; counter name arrived; {tests} }}")
+    for hook, priorities in HOOKS.items():
+        for when, priority in zip(("before", "after"), priorities):
+            name = f"{hook}_{when}"
+            chains.append(f"counter {name} {{ }}")
+            chains.append(f"chain {name} {{ type filter hook {hook} priority {priority}; counter name {name}; }}")
+    return "\n".join(["table inet account {", *chains, "}"]) + "\n"
+
+
+@dataclass(frozen=True)
+class Books:
+    """All counters at a quiet moment."""
+
+    exits: dict[str, int]
+    seen: dict[str, int]
+
+    def since(self, before: "Books") -> "Books":
+        """What was counted in between."""
+        return Books(
+            {name: count - before.exits[name] for name, count in self.exits.items()},
+            {name: count - before.seen[name] for name, count in self.seen.items()},
+        )
+
+    def balance(self, frames: int) -> str:
+        """Fails where packets are counted twice, or not at all, of which so many were sent as frames; says what it found."""
+        seen, exits = self.seen, self.exits
+        hooks = {hook: seen[f"{hook}_before"] - seen[f"{hook}_after"] for hook in HOOKS}
+        drops = sum(count for name, count in exits.items() if name.startswith("drop_"))
+        equal(drops, sum(hooks.values()), f"HaloD's drops against packets that did not come out of its hooks, {hooks}")
+        # Every packet is counted at the first two hooks, or left to the others; then routing may lose it.
+        met = seen["prerouting_before"] + seen["output_before"]
+        lost = seen["prerouting_after"] + seen["output_after"] - seen["input_before"] - seen["postrouting_before"]
+        counted = sum(exits.values())
+        check(met - lost <= counted <= met, f"{met} packets met HaloD, {lost} were lost by routing, and {counted} are counted")
+        refused, absorbed = frames - seen["arrived"], seen["arrived"] - seen["prerouting_before"]
+        check(0 <= absorbed <= seen["fragments"], f"{absorbed} packets wait for others, of {seen['fragments']} fragments")
+        check(0 <= refused < frames / 2, f"of {frames} frames sent {seen['arrived']} arrived as packets")
+        return f"{frames} frames: {refused} refused by the IP layer, {absorbed} fragments absorbed, {met} packets met HaloD, {counted} counted, {lost} lost by routing"
+
+
+class Account:
+    """The counters of a namespace, from now on."""
+
+    def __init__(self, namespace: Namespace, kernel: Kernel):
+        self._namespace, self._kernel = namespace, kernel
+        namespace.run("nft", "-f", "-", input=rules())
+        self._begin = self.books()
+
+    def books(self) -> Books:
+        """The counters, when nothing changes any more."""
+        last = self._read()
+        for _ in range(60):
+            time.sleep(0.5)
+            now = self._read()
+            if now == last:
+                return now
+            last = now
+        raise AssertionError("packets come and go for half a minute where all should be quiet")
+
+    def balance(self, frames: int) -> tuple[dict[str, int], str]:
+        """As `Books.balance`, since the beginning; and each exit's count."""
+        books = self.books().since(self._begin)
+        return books.exits, books.balance(frames)
+
+    def _read(self) -> Books:
+        listed = json.loads(self._namespace.run("nft", "-j", "list", "counters", "table", "inet", "account").stdout)
+        seen = {item["counter"]["name"]: item["counter"]["packets"] for item in listed["nftables"] if "counter" in item}
+        return Books(self._kernel.counters(), seen)

@@ -1,0 +1,31 @@
+"""The packet vectors of tests/vectors, as the module's tables and packets."""
+
+import json
+from typing import Any
+
+from . import paths
+from .kernel import Listener, Node, Table
+
+
+def files() -> list[dict[str, Any]]:
+    """All of them, in the order of their names; tests/vectors/README.md has the format."""
+    return [json.loads(path.read_text()) for path in sorted(paths.VECTORS.glob("*.json"))]
+
+
+def table_of(table: dict[str, Any]) -> Table:
+    """A file's table."""
+    names = ("name", "address", "protocol", "port", "node_port", "select")
+    return Table(
+        [run["node"] for run in table["route_nodes"] for _ in range(run["count"])],
+        [Listener(**{name: listener[name] for name in names if name in listener}) for listener in table["listeners"]],
+        [
+            Node(
+                node["id"],
+                node["name"],
+                tuple(node["addresses"]),
+                tuple((target["listener"], target["port"]) for target in node["targets"]),
+            )
+            for node in table["nodes"]
+        ],
+        select_key=bytes.fromhex(table.get("select_key", "")),
+    )

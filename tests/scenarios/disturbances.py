@@ -1,0 +1,237 @@
+"""Everything at once, while traffic flows: nothing breaks, and afterwards all works as before.
+
+For SOAK seconds (30 by default, 600 for `make soak`) clients and nodes throw packets, good and bad ones, and meanwhile
+
+- tables with and without draining routes are put in force, dumped and flushed,
+- the module is unloaded and loaded,
+- namespaces with tables of their own are made, get packets, and die with all of it in force,
+- a node's link is renamed, taken off the bridge, deleted, and made anew,
+- a processor is taken offline and brought back.
+
+Each of these is a thread that goes on as fast as it can. What they ask of a module that is not there
+just then fails, as it should; what else fails is told.
+"""
+
+import errno
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from fuzz import netlink, packets
+from fuzz.netlink_requests import Requests
+from fuzz.spec import Spec
+from lab import addresses, module, paths
+from lab.addresses import BROWSERS_PORT, ROUTES, VIP4, VIP6
+from lab.checks import check, equal
+from lab.lab import Lab
+from lab.netns import Namespace
+from lab.topology import PREFIX, Topology, ip_batch
+from lab.traffic import ask
+from lab.wait import until
+
+NEEDS_DEBUG = True
+SECONDS = int(os.environ.get("SOAK", 30))
+DEADLINE = SECONDS + 300
+SEED = int(os.environ.get("FUZZ_SEED", 0)) or time.time_ns() & 0xFFFFFFFF
+CPU = Path("/sys/devices/system/cpu/cpu1/online")
+SCRATCH = f"{PREFIX}scratch"
+LINK_NODE = 4  # whose link is not spared
+# What a request is answered where the module has just gone, or another has changed the table first.
+ABSENT = (errno.ENOENT, errno.ENODEV, errno.ESTALE, errno.EOPNOTSUPP)
+
+
+class Disturbance(threading.Thread):
+    """Something that is done over and over until it is told to stop."""
+
+    def __init__(self, what: str, once: Callable[[], None], pause: float = 0.0):
+        super().__init__(name=what, daemon=True)
+        self._once, self._pause = once, pause
+        self._stop_asked = threading.Event()
+        self.times = 0
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Goes on until told, or until something fails."""
+        try:
+            while not self._stop_asked.wait(self._pause):
+                self._once()
+                self.times += 1
+        except BaseException as error:
+            self.error = error
+
+    def stop(self) -> None:
+        """Lets it finish what it does."""
+        self._stop_asked.set()
+        self.join(120)
+        check(not self.is_alive(), f"{self.name}: ends when it is told to")
+        if self.error is not None:
+            raise AssertionError(f"{self.name}, after {self.times} times: {type(self.error).__name__}: {self.error}")
+
+
+class Asked:
+    """Requests to the module of a namespace, which may come and go meanwhile."""
+
+    def __init__(self, spec: Spec, namespace: Namespace, seed: int):
+        self._spec, self._namespace = spec, namespace
+        self._requests = Requests(spec, seed)
+        self._conversation: netlink.Conversation | None = None
+        self.outcomes: Counter[str] = Counter()
+
+    def ask(self, operation: str, payload: bytes = b"") -> list[bytes]:
+        """The answers' attributes; none where the module is not there, or has another table by now."""
+        try:
+            if self._conversation is None:
+                with self._namespace.entered():
+                    self._conversation = netlink.Conversation()
+            flags = netlink.NLM_F_DUMP if operation in self._spec.dumps else 0
+            error, answers = self._conversation.ask(self._spec.commands[operation], payload, flags)
+        except OSError as problem:
+            error, answers = problem.errno or 0, []
+        self.outcomes[f"{operation} {errno.errorcode[error] if error else 'done'}"] += 1
+        if error == errno.ENOENT and self._conversation is not None:
+            self.close()
+        check(error == 0 or error in netlink.REFUSALS or error in ABSENT, f"{operation}: {errno.errorcode.get(error, error)} is no way to refuse")
+        return [] if error else answers
+
+    def commit(self) -> None:
+        """Puts some table in force, or tries to; now and then none."""
+        for answer in self.ask("get-status"):
+            generation = netlink.status_generation(self._spec, answer)
+            if generation % 50 == 49:
+                self.ask("flush", self._requests.flush(generation))
+            self.ask("commit", self._requests.commit(generation))
+
+    def read(self) -> None:
+        """Everything that can be read."""
+        for operation in ("get-table", "get-counters", "get-status"):
+            self.ask(operation)
+
+    def close(self) -> None:
+        """Hangs up."""
+        if self._conversation is not None:
+            self._conversation.close()
+            self._conversation = None
+
+
+def run(lab: Lab) -> None:
+    net, spec = lab.net, Spec.read(paths.SPEC)
+    lab.echoes(LINK_NODE)
+    file = lab.directory / "packets"
+    packets.write(file, packets.from_vectors())
+    macs = packets.link_addresses(net.halod)
+    print(f"# {SECONDS} s, FUZZ_SEED={SEED}", flush=True)
+    throwers = [
+        packets.throw(net.clients, "clients", file, 0, SEED, ("eth0", macs[addresses.CLIENTS.port]), lab.directory),
+        packets.throw(net.node(1), "nodes", file, 0, SEED + 1, ("eth0", macs[addresses.BRIDGE]), lab.directory),
+    ]
+    committer, reader = Asked(spec, net.halod, SEED), Asked(spec, net.halod, SEED)
+    disturbances = [
+        Disturbance("commits", committer.commit),
+        Disturbance("dumps", reader.read, 0.01),
+        Disturbance("connections", lambda: connect(lab), 0.05),
+        Disturbance("the module", reload, 0.5),
+        Disturbance("namespaces", lambda: short_life(lab, spec, file), 0.1),
+        Disturbance("links", lambda: relink(net), 0.1),
+        Disturbance("processors", switch_cpu, 0.2),
+    ]
+    for disturbance in disturbances:
+        disturbance.start()
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and all(disturbance.error is None for disturbance in disturbances):
+        time.sleep(0.2)
+    for disturbance in disturbances:
+        disturbance.stop()
+    for thrower in throwers:
+        check(thrower.running, f"{thrower.name} still throws: {thrower.text()}")
+        thrower.kill()
+    for asked in (committer, reader):
+        asked.close()
+    print("# " + ", ".join(f"{disturbance.name} {disturbance.times}" for disturbance in disturbances))
+    print("# " + ", ".join(f"{what} {count}" for what, count in (committer.outcomes + reader.outcomes).most_common()))
+    for disturbance in disturbances:
+        check(disturbance.times > 0, f"{disturbance.name} happened at all")
+    works(lab)
+
+
+def works(lab: Lab) -> None:
+    """All is as it was before."""
+    module.load()
+    kernel = lab.kernel()
+    kernel.commit(lab.table([1, 2, 3, LINK_NODE] * (ROUTES // 4)))
+    for vip in (VIP4, VIP6):
+        for index in range(LINK_NODE):
+            port = BROWSERS_PORT + index
+            answer = until(f"route {index + 1} of {vip} to answer", lambda: ask(lab.net.clients, vip, port), 20)
+            equal(answer, f"n{index + 1} {port}", f"who answers {vip} on route {index + 1} after all that")
+
+
+def connect(lab: Lab) -> None:
+    """A real connection, which ends as the table of the moment will have it."""
+    with suppress(OSError):
+        ask(lab.net.clients, VIP4, BROWSERS_PORT, timeout=0.5)
+
+
+def reload() -> None:
+    """The module goes, in the midst of packets and requests, and comes back."""
+    try:
+        module.unload()
+    except RuntimeError as error:
+        # A dump that is under way holds it.
+        check("in use" in str(error), f"rmmod: {error}")
+    module.load()
+
+
+def short_life(lab: Lab, spec: Spec, file: Path) -> None:
+    """A namespace with a table dies by its last process' end, which sends packets until then."""
+    ip_batch([f"netns add {SCRATCH}"])
+    namespace = Namespace(SCRATCH)
+    lines = [
+        "link set lo up",
+        "link add dummy0 type dummy",
+        "address add 203.0.113.9/24 dev dummy0",
+        "address add 2001:db8:3::9/64 dev dummy0 nodad",
+        "link set dummy0 up",
+        "route add default dev dummy0",
+        "route add ::/0 dev dummy0",
+    ]
+    ip_batch(lines, namespace)
+    asked = Asked(spec, namespace, SEED)
+    for _ in range(5):
+        asked.commit()
+    thrower = packets.throw(namespace, "short-lived", file, 0, SEED, None, lab.directory)
+    time.sleep(0.2)
+    asked.close()
+    ip_batch([f"netns delete {SCRATCH}"])
+    namespace.close()
+    thrower.kill()
+
+
+def relink(net: Topology) -> None:
+    """A node's link gets another name, leaves the bridge, goes altogether, and is made anew."""
+    host, other = addresses.node(LINK_NODE), f"{PREFIX}other"
+    ip_batch(
+        [
+            f"link set {host.port} nomaster",
+            f"link set {host.port} down",
+            f"link set {host.port} name {other}",
+            f"link set {other} master {addresses.BRIDGE}",
+            f"link set {other} up",
+            f"link delete {other}",
+            f"link add {host.port} type veth peer name eth0 netns {host.name}",
+            f"link set {host.port} master {addresses.BRIDGE}",
+            f"link set {host.port} up",
+        ],
+        net.halod,
+    )
+    net.plugged(host)
+
+
+def switch_cpu() -> None:
+    """A processor goes, and comes back."""
+    CPU.write_text("0")
+    time.sleep(0.2)
+    CPU.write_text("1")
