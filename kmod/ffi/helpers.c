@@ -157,7 +157,11 @@ struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie)
 	if (is_bridged(skb))
 		return NULL;
 	dst = v6 ? route_find6(skb, cookie) : route_find4(skb);
-	return dst && dst_hold_safe(dst) ? dst : NULL;
+	if (dst && dst_hold_safe(dst))
+		return dst;
+	/* The kernel looks for a socket of ours only where there is no route. */
+	skb_dst_drop(skb);
+	return NULL;
 }
 
 u64 halod_jiffies(void)
