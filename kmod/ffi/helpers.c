@@ -111,6 +111,16 @@ static bool route_is_single4(const struct net *net)
 #endif
 }
 
+/*
+ * For this machine: only without a route does the kernel look early for the
+ * packet's socket, which is to be found before the source is rewritten.
+ */
+static struct dst_entry *route_is_own(struct sk_buff *skb)
+{
+	skb_dst_drop(skb);
+	return NULL;
+}
+
 static struct dst_entry *route_find4(struct sk_buff *skb)
 {
 	const struct net *net = dev_net(skb->dev);
@@ -122,7 +132,7 @@ static struct dst_entry *route_find4(struct sk_buff *skb)
 				 skb->dev))
 		return NULL;
 	rt = skb_rtable(skb);
-	return rt->rt_type == RTN_UNICAST ? skb_dst(skb) : NULL;
+	return rt->rt_type == RTN_UNICAST ? skb_dst(skb) : route_is_own(skb);
 }
 
 static struct dst_entry *route_find6(struct sk_buff *skb, u32 *cookie)
@@ -133,8 +143,10 @@ static struct dst_entry *route_find6(struct sk_buff *skb, u32 *cookie)
 		return NULL;
 	ip6_route_input(skb);
 	rt = dst_rt6_info(skb_dst(skb));
+	if (rt->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST))
+		return route_is_own(skb);
 	if (rt->dst.error || !route_is_single6(rt) ||
-	    rt->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST | RTF_REJECT))
+	    rt->rt6i_flags & RTF_REJECT)
 		return NULL;
 	*cookie = rt6_get_cookie(rt);
 	return skb_dst(skb);
@@ -157,11 +169,7 @@ struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie)
 	if (is_bridged(skb))
 		return NULL;
 	dst = v6 ? route_find6(skb, cookie) : route_find4(skb);
-	if (dst && dst_hold_safe(dst))
-		return dst;
-	/* The kernel looks for a socket of ours only where there is no route. */
-	skb_dst_drop(skb);
-	return NULL;
+	return dst && dst_hold_safe(dst) ? dst : NULL;
 }
 
 u64 halod_jiffies(void)
