@@ -212,17 +212,32 @@ impl Check<'_> {
         let Some(value) = value else {
             return Failover::Replace;
         };
-        match value.get_ref().as_str() {
-            "replace" => Failover::Replace,
-            "minimal" => Failover::Minimal,
-            other => {
-                let text = format!(
-                    "failover = {other:?} is not possible; \"replace\" and \"minimal\" are"
-                );
-                self.wrong(&value.span(), text);
-                Failover::Replace
-            }
+        let words = [
+            ("replace", Failover::Replace),
+            ("minimal", Failover::Minimal),
+        ];
+        self.one_of("failover", value, words)
+    }
+
+    /// What a word stands for; the first, where it is none of them.
+    fn one_of<T: Copy, const N: usize>(
+        &mut self,
+        key: &str,
+        value: &Spanned<String>,
+        words: [(&str, T); N],
+    ) -> T {
+        let given = value.get_ref();
+        if let Some((_, meant)) = words.iter().find(|(word, _)| word == given) {
+            return *meant;
         }
+        let quoted = words.map(|(word, _)| format!("{word:?}")).join(", ");
+        let possible = match quoted.rsplit_once(", ") {
+            Some((others, last)) => format!("{others} and {last}"),
+            None => quoted,
+        };
+        let text = format!("{key} = {given:?} is not possible; {possible} are");
+        self.wrong(&value.span(), text);
+        words[0].1
     }
 
     fn path(&mut self, key: &str, value: Option<Spanned<String>>, default: &str) -> PathBuf {
@@ -250,15 +265,8 @@ impl Check<'_> {
             select,
         } = listener.into_inner();
         let name = self.name("name", &name);
-        let protocol = match protocol.get_ref().as_str() {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            other => {
-                let text = format!("protocol = {other:?} is not possible; \"tcp\" and \"udp\" are");
-                self.wrong(&protocol.span(), text);
-                Protocol::Tcp
-            }
-        };
+        let words = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+        let protocol = self.one_of("protocol", &protocol, words);
         let addresses = self.addresses(&addresses);
         let select = self.select(select.as_ref());
         let ports = select.ports(routes);
@@ -278,18 +286,12 @@ impl Check<'_> {
         let Some(value) = value else {
             return Select::Port;
         };
-        match value.get_ref().as_str() {
-            "port" => Select::Port,
-            "source" => Select::Source,
-            "flow" => Select::Flow,
-            other => {
-                let text = format!(
-                    "select = {other:?} is not possible; \"port\", \"source\" and \"flow\" are"
-                );
-                self.wrong(&value.span(), text);
-                Select::Port
-            }
-        }
+        let words = [
+            ("port", Select::Port),
+            ("source", Select::Source),
+            ("flow", Select::Flow),
+        ];
+        self.one_of("select", value, words)
     }
 
     fn addresses(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpAddr> {

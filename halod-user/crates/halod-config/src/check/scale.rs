@@ -10,16 +10,11 @@ use crate::{Scale, file};
 
 impl Check<'_> {
     pub(super) fn scale(&mut self, scale: file::Scale) -> Scale {
-        let by = match scale.by.get_ref().as_str() {
-            "connections" => Measure::Connections,
-            "value" => Measure::Value,
-            other => {
-                let text =
-                    format!("by = {other:?} is not possible; \"connections\" and \"value\" are");
-                self.wrong(&scale.by.span(), text);
-                Measure::Connections
-            }
-        };
+        let words = [
+            ("connections", Measure::Connections),
+            ("value", Measure::Value),
+        ];
+        let by = self.one_of("by", &scale.by, words);
         let up_at = self.load("up_at", &scale.up_at);
         let down_at = self.load("down_at", &scale.down_at);
         // Otherwise a cluster would grow and shrink in turns.
