@@ -14,7 +14,7 @@ help: ## this list
 demo: module user ## the whole system at work in the VM, on a cluster with push servers and their users
 	@scripts/demo
 
-test: module user fuzzers ## every test there is: checks, cargo tests, scenarios in the VM
+test: module user ## checks, cargo tests, the fuzz targets for a short while, scenarios in the VM
 	@scripts/test
 
 test-debug: module-debug user fuzzers ## every scenario on the debug kernel, with the long runs of the fuzzers
@@ -39,7 +39,7 @@ bench-drain: module user ## nobody disconnected, with 2,000 connections (CONNECT
 bench-heartbeats: toolchain ## what 2,048 nodes' heartbeats cost halod, and how long a loss takes meanwhile
 	@scripts/bench-heartbeats
 
-fuzz: toolchain module-debug fuzzers ## every fuzz target for FUZZ=600 seconds, then 1,000,000 packets and 200,000 requests in the VM
+fuzz: module-debug user fuzzers ## every fuzz target for FUZZ=600 seconds, then 1,000,000 packets and 200,000 requests in the VM
 	@scripts/fuzz $(or $(FUZZ),600)
 	@scripts/test-debug fuzz_
 
