@@ -206,6 +206,15 @@ class Watch:
 
         return until(f"the event {kind}", found, seconds)
 
+    def all(self, kind: str, least: int) -> list[dict[str, Any]]:
+        """All events whose kind begins so, once there are `least`: the table is in force before they are told."""
+
+        def found() -> list[dict[str, Any]] | None:
+            told = [event for _, event in list(self.events) if event["kind"].startswith(kind)]
+            return told if len(told) >= least else None
+
+        return until(f"{least} events {kind}", found)
+
     def close(self) -> None:
         """Stops."""
         self.sock.shutdown(socket.SHUT_RDWR)

@@ -175,6 +175,8 @@ def by_hand(lab: Lab, doctor: Doctor) -> None:
 def without_module(doctor: Doctor) -> None:
     """It is unloaded; the commands load it, and halod puts its table there again."""
     module.unload()
+    # halod looks at the kernel once a second.
+    until("halod to miss it", lambda: any(each["check"] == "halod" for each in doctor.look()))
     found = {each["check"]: each for each in doctor.look()}
     equal(found["module"]["mend"], ["modprobe -a nf_defrag_ipv4 nf_defrag_ipv6", "insmod build/kmod/halod.ko"], "how it is loaded")
     equal(found["halod"]["level"], "problem", "halod without the module")

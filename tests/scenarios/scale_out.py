@@ -40,7 +40,7 @@ def run(lab: Lab) -> None:
     refused = cluster.daemon.ctl("node", "activate", "nobody", check=False)
     equal(refused.returncode, 1, "exit code for a node that is not there")
     check("nobody" in refused.stderr, f"the error names the node: {refused.stderr!r}")
-    told = [event for _, event in watch.events if event["kind"] == "committed"]
+    told = watch.all("committed", 7)
     check(len(told) >= 7, f"the watch told of every commit: {told}")
     watch.close()
     moved = cluster.machine(1).agent

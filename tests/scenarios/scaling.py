@@ -48,6 +48,6 @@ def run(lab: Lab) -> None:
     equal(peers[2].hears("drain")["moves"][0]["to"], "n1", "where n3's first routes went")
     say(25, 10, 4)
     cluster.until_holders("n1")
-    steps = [event["text"] for _, event in watch.events if event["kind"].startswith("scal")]
+    steps = [event["text"] for event in watch.all("scal", 4)]
     equal(len(steps), 4, f"steps that the watch told: {steps}")
     watch.close()
