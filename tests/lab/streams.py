@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-import socket
 import time
-from collections.abc import Callable
 
 import aiohttp
 
-from .subscribers import KEEPALIVE, RECONNECT, Browsers, User
-
-Connected = Callable[[socket.socket, str], None]
+from .subscribers import KEEPALIVE, RECONNECT, Browsers, Connected, User, socket_of
 
 
 class Streams(Browsers):
@@ -26,7 +22,7 @@ class Streams(Browsers):
     def add(self, user: User) -> None:
         """One more user comes. Call it in the event loop."""
         self.users.append(user)
-        self._tasks.append(asyncio.create_task(self._live(user)))
+        self._begin(user)
 
     async def _sse(self, user: User, connected: Connected) -> str:
         assert self._session is not None
@@ -35,8 +31,7 @@ class Streams(Browsers):
             headers["Last-Event-ID"] = self._last[user.number]
         async with self._session.get(user.url, headers=headers) as answer:
             answer.raise_for_status()
-            connection = answer.connection
-            if connection is None or connection.transport is None:
+            if not self._opened(user, socket_of(answer)):
                 return "closed"
             asked = False
             async for line in answer.content:
@@ -44,7 +39,7 @@ class Streams(Browsers):
                 if name == "id":
                     self._last[user.number] = value
                     if not user.connected:  # as much as it takes to miss nothing from now on
-                        connected(connection.transport.get_extra_info("socket"), answer.headers.get("X-Node", ""))
+                        connected(answer.headers.get("X-Node", ""))
                 elif name == "event":
                     asked = value == RECONNECT
                 elif name == "data" and not asked:
@@ -55,6 +50,8 @@ class Streams(Browsers):
         assert self._session is not None
         url = user.url + (f"&after={self._last[user.number]}" if user.number in self._last else "")
         async with self._session.ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=0.05)) as stream:
+            if not self._opened(user, stream.get_extra_info("socket")):
+                return "closed"
             async for message in stream:
                 if message.type != aiohttp.WSMsgType.TEXT:
                     break
@@ -63,7 +60,7 @@ class Streams(Browsers):
                     return "asked"
                 self._last[user.number] = content["id"]
                 if not user.connected:
-                    connected(stream.get_extra_info("socket"), "")
+                    connected("")
                 if "text" in content:
                     user.messages.append((time.monotonic(), content["text"]))
             return "closed" if stream.exception() is None else "reset"

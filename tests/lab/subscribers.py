@@ -12,6 +12,7 @@ after a second, if not told otherwise; a browser does it after 45.
 import asyncio
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ CONNECT_TIMEOUT = 5.0
 CONNECTING_AT_ONCE = 8
 PAUSE_BETWEEN_TRIES = 0.05
 RECONNECT = "reconnect"
+
+Connected = Callable[[str], None]  # with the node's name, where the transport shows it
 
 
 @dataclass
@@ -99,7 +102,8 @@ class Browsers:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
-        self._tasks = [asyncio.create_task(self._live(user)) for user in self.users]
+        for user in self.users:
+            self._begin(user)
 
     async def stop(self) -> None:
         """Closes every subscription."""
@@ -109,17 +113,23 @@ class Browsers:
         if self._session is not None:
             await self._session.close()
 
+    def _begin(self, user: User) -> None:
+        task = asyncio.create_task(self._live(user))
+        task.add_done_callback(lambda task: self._ended(user, task))
+        self._tasks.append(task)
+
+    def _ended(self, user: User, task: asyncio.Task[None]) -> None:
+        """A browser lives until it is stopped: without this nobody would learn why it does not."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            print(f"# the browser of user {user.number} failed:", *traceback.format_exception(error), flush=True)
+
     async def _live(self, user: User) -> None:
         subscribe = self._sse if user.transport == "sse" else self._websocket
         loss: Loss | None = None
 
-        def connected(sock: socket.socket, node: str) -> None:
+        def connected(node: str) -> None:
             self._gate.release()
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in self._keepalive:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
             user.node = node
-            user.local = "{}:{}".format(bracketed((name := sock.getsockname())[0]), name[1])
             user.connected = True
             if loss is not None:
                 loss.back = time.monotonic()
@@ -142,15 +152,24 @@ class Browsers:
                     loss.tries += 1
                 await asyncio.sleep(PAUSE_BETWEEN_TRIES)
 
-    async def _sse(self, user: User, connected: Callable[[socket.socket, str], None]) -> str:
+    def _opened(self, user: User, sock: socket.socket | None) -> bool:
+        """Prepares a connection; whether it is still there: what comes on it may have ended it already."""
+        if sock is None or sock.fileno() < 0:
+            return False
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in self._keepalive:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        user.local = "{}:{}".format(bracketed((name := sock.getsockname())[0]), name[1])
+        return True
+
+    async def _sse(self, user: User, connected: Connected) -> str:
         assert self._session is not None
         headers = {"Accept": "text/event-stream"}
         async with self._session.get(user.url, headers=headers) as answer:
             answer.raise_for_status()
-            connection = answer.connection
-            if connection is None or connection.transport is None:
+            if not self._opened(user, socket_of(answer)):
                 return "closed"
-            connected(connection.transport.get_extra_info("socket"), answer.headers.get("X-Node", ""))
+            connected(answer.headers.get("X-Node", ""))
             async for line in answer.content:
                 if line.startswith(b"data: "):
                     text = line[6:].rstrip(b"\r\n").decode()
@@ -159,11 +178,13 @@ class Browsers:
                         return "asked"
         return "closed"
 
-    async def _websocket(self, user: User, connected: Callable[[socket.socket, str], None]) -> str:
+    async def _websocket(self, user: User, connected: Connected) -> str:
         assert self._session is not None
         patience = aiohttp.ClientWSTimeout(ws_close=0.05)
         async with self._session.ws_connect(user.url, timeout=patience) as stream:
-            connected(stream.get_extra_info("socket"), "")
+            if not self._opened(user, stream.get_extra_info("socket")):
+                return "closed"
+            connected("")
             async for message in stream:
                 if message.type != aiohttp.WSMsgType.TEXT:
                     break
@@ -173,6 +194,12 @@ class Browsers:
             if stream.exception() is not None:
                 return "reset"
         return "closed"
+
+
+def socket_of(answer: aiohttp.ClientResponse) -> socket.socket | None:
+    """That of an answer's connection, if it is still there."""
+    transport = answer.connection.transport if answer.connection else None
+    return transport.get_extra_info("socket") if transport else None
 
 
 @dataclass
