@@ -19,7 +19,7 @@ use crate::config::Tls;
 use crate::values::Endpoint;
 
 /// How long a connection, and then the answer to the hello, may take.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// After how long without an acknowledgement of what was sent HaloD's machine counts as gone.
 /// Heartbeats are sent all the time, so there always is something to acknowledge.
@@ -44,8 +44,8 @@ pub enum ConnectionError {
     #[error("HaloD closed the connection")]
     Closed,
     /// Nothing came in time.
-    #[error("no {0} within {PATIENCE:?}")]
-    Late(&'static str),
+    #[error("no {0} within {1:?}")]
+    Late(&'static str, Duration),
     /// HaloD says that we did something wrong.
     #[error("HaloD refuses: {}", .0.escape_debug())]
     Refused(String),
@@ -88,14 +88,15 @@ impl Connection {
         let tls = tls.map(connector).transpose()?;
         let stream = timeout(PATIENCE, TcpStream::connect(halod.as_str()))
             .await
-            .map_err(|_| ConnectionError::Late("connection"))?
+            .map_err(|_| ConnectionError::Late("connection", PATIENCE))?
             .map_err(ConnectionError::Connect)?;
         tune(&stream).map_err(ConnectionError::Connect)?;
         let stream: Box<dyn Stream> = match tls {
             None => Box::new(stream),
             Some((connector, name)) => {
                 let handshake = timeout(PATIENCE, connector.connect(name, stream)).await;
-                let handshake = handshake.map_err(|_| ConnectionError::Late("handshake of TLS"))?;
+                let handshake =
+                    handshake.map_err(|_| ConnectionError::Late("handshake of TLS", PATIENCE))?;
                 Box::new(handshake.map_err(ConnectionError::Tls)?)
             }
         };

@@ -6,13 +6,17 @@ use halod_proto::{FromHalod, Hello, MAX_REASON, ToHalod, VERSION, Welcome};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::connection::{Connection, ConnectionError, PATIENCE};
+use crate::connection::{Connection, ConnectionError};
 use crate::drainer::{Drainer, News};
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 
 /// The most ranges of routes that are said in one line.
 const MOST_RANGES: usize = 4_000;
+
+/// How long HaloD may take for its welcome. It may be busy with the hellos of a whole cluster; and who
+/// gives up after his hello was heard has a name in use, for as long as HaloD waits for him to come back.
+const WELCOME: Duration = Duration::from_secs(5);
 
 /// A connection on which HaloD said welcome.
 #[derive(Debug)]
@@ -32,8 +36,8 @@ impl Session {
         hello: Hello,
     ) -> Result<Session, ConnectionError> {
         connection.send(&ToHalod::Hello(hello)).await?;
-        let answer = timeout(PATIENCE, connection.next()).await;
-        match answer.map_err(|_| ConnectionError::Late("welcome"))?? {
+        let answer = timeout(WELCOME, connection.next()).await;
+        match answer.map_err(|_| ConnectionError::Late("welcome", WELCOME))?? {
             FromHalod::Welcome(welcome) if welcome.version != VERSION => {
                 Err(ConnectionError::Version(welcome.version))
             }
