@@ -44,7 +44,7 @@ impl Kernel {
         let home = self.current;
         self.connections.extend(home.map(|home| Connection {
             home,
-            tag: Some(home).filter(|_| draining),
+            tag: draining.then_some(home),
         }));
     }
 
