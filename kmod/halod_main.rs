@@ -8,6 +8,7 @@
 
 use kernel::prelude::*;
 
+mod deliver;
 mod ffi;
 mod flows;
 mod hooks;

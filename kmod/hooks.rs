@@ -19,7 +19,7 @@ use crate::packet::{
 };
 use crate::table::Table;
 
-const fn family(v6: bool) -> Family {
+pub(crate) const fn family(v6: bool) -> Family {
     if v6 {
         Family::V6
     } else {
@@ -200,6 +200,11 @@ impl Namespace {
         decision: &Decision,
     ) -> Verdict {
         match decision {
+            Decision::Deliver {
+                node,
+                deliver,
+                exit,
+            } => self.deliver::<POINT, V6>(table, context, skb, node, *deliver, *exit),
             Decision::Exit(Exit::Pass) => {
                 let first = match hook_at(POINT) {
                     Hook::PreRouting | Hook::LocalOut => true,
@@ -243,7 +248,7 @@ impl Namespace {
 
     /// Every packet's way out, by name.
     #[inline(always)]
-    fn leave(&self, exit: Exit) -> Verdict {
+    pub(crate) fn leave(&self, exit: Exit) -> Verdict {
         self.count(exit);
         if exit.is_drop() {
             Verdict::Drop

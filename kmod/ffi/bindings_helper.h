@@ -6,5 +6,6 @@
 #include <net/netfilter/ipv4/nf_defrag_ipv4.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 
+#include "deliver.h"
 #include "helpers.h"
 #include "halod_nl.h"

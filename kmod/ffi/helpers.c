@@ -95,7 +95,7 @@ bool halod_skb_redirects(const struct sk_buff *skb)
 }
 
 /* The kernel chooses one of several ways by more than the addresses. */
-static bool route_is_single6(const struct rt6_info *rt)
+bool halod_route_is_single6(const struct rt6_info *rt)
 {
 	const struct fib6_info *from = rcu_dereference(rt->from);
 
@@ -111,6 +111,12 @@ static bool route_is_single4(const struct net *net)
 #endif
 }
 
+bool halod_routes_are_plain(struct net *net, bool v6)
+{
+	return v6 ? !fib6_has_custom_rules(net) :
+		    !fib4_has_custom_rules(net) && route_is_single4(net);
+}
+
 /*
  * For this machine: only without a route does the kernel look early for the
  * packet's socket, which is to be found before the source is rewritten.
@@ -123,11 +129,11 @@ static struct dst_entry *route_is_own(struct sk_buff *skb)
 
 static struct dst_entry *route_find4(struct sk_buff *skb)
 {
-	const struct net *net = dev_net(skb->dev);
+	struct net *net = dev_net(skb->dev);
 	const struct iphdr *iph = ip_hdr(skb);
 	const struct rtable *rt;
 
-	if (fib4_has_custom_rules(net) || !route_is_single4(net) ||
+	if (!halod_routes_are_plain(net, false) ||
 	    ip_route_input_noref(skb, iph->daddr, iph->saddr, ip4h_dscp(iph),
 				 skb->dev))
 		return NULL;
@@ -139,13 +145,13 @@ static struct dst_entry *route_find6(struct sk_buff *skb, u32 *cookie)
 {
 	const struct rt6_info *rt;
 
-	if (fib6_has_custom_rules(dev_net(skb->dev)))
+	if (!halod_routes_are_plain(dev_net(skb->dev), true))
 		return NULL;
 	ip6_route_input(skb);
 	rt = dst_rt6_info(skb_dst(skb));
 	if (rt->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST))
 		return route_is_own(skb);
-	if (rt->dst.error || !route_is_single6(rt) ||
+	if (rt->dst.error || !halod_route_is_single6(rt) ||
 	    rt->rt6i_flags & RTF_REJECT)
 		return NULL;
 	*cookie = rt6_get_cookie(rt);
@@ -153,7 +159,7 @@ static struct dst_entry *route_find6(struct sk_buff *skb, u32 *cookie)
 }
 
 /* A frame that br_netfilter shows has its way yet to be found. */
-static bool is_bridged(const struct sk_buff *skb)
+bool halod_skb_is_bridged(const struct sk_buff *skb)
 {
 #if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
 	return skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
@@ -166,7 +172,7 @@ struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie)
 {
 	struct dst_entry *dst;
 
-	if (is_bridged(skb))
+	if (halod_skb_is_bridged(skb))
 		return NULL;
 	dst = v6 ? route_find6(skb, cookie) : route_find4(skb);
 	return dst && dst_hold_safe(dst) ? dst : NULL;

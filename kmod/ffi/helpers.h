@@ -40,6 +40,12 @@ void halod_skb_set_route(struct sk_buff *skb, struct dst_entry *dst,
 bool halod_skb_redirects(const struct sk_buff *skb);
 enum { HALOD_SECOND = HZ };
 
+/* What is to be known of routes before they are kept. */
+struct rt6_info;
+bool halod_routes_are_plain(struct net *net, bool v6);
+bool halod_route_is_single6(const struct rt6_info *rt);
+bool halod_skb_is_bridged(const struct sk_buff *skb);
+
 /* The tick counter. */
 u64 halod_jiffies(void);
 

@@ -15,10 +15,10 @@ use super::bindings::{
 };
 use super::pernet::Net;
 use super::rcu::ReadSide;
-use super::route::Routes;
+use super::route::{octets, way, Routes};
 use super::skb::Skb;
 use crate::namespace::Namespace;
-use crate::packet::Hook;
+use crate::packet::{Address, Exit, Hook};
 
 /// An IP version, and the hooks' protocol family.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,26 @@ impl Context<'_> {
                 Family::V4 => bindings::ip_route_me_harder(net, sk, skb, RTN_UNSPEC),
                 Family::V6 => bindings::ip6_route_me_harder(net, sk, skb),
             }
+        })
+    }
+
+    /// Gives a packet of this machine the route to its neighbour `node`, whatever its destination.
+    pub(crate) fn route_to_neighbour(
+        self,
+        family: Family,
+        skb: &mut Skb<'_>,
+        node: &Address,
+    ) -> Result<(), Exit> {
+        // SAFETY: The three come from one `nf_hook_state` in LOCAL_OUT; the address is of the
+        // packet's IP version.
+        way(unsafe {
+            bindings::halod_neighbour_out(
+                self.state.net,
+                self.state.sk,
+                skb.as_ptr(),
+                family == Family::V6,
+                octets(node).as_ptr().cast(),
+            )
         })
     }
 

@@ -19,6 +19,7 @@ use kernel::prelude::*;
 use super::bindings;
 use super::netfilter::Family;
 use super::skb::Skb;
+use crate::packet::{Address, Exit};
 
 /// Lines of each CPU: 32 KiB.
 const LINES: usize = 512;
@@ -31,7 +32,8 @@ struct Key {
     /// The device that the packet came in by; 0 in a line without a route.
     device: u32,
     mark: u32,
-    /// IPv4: type of service, without the two bits of congestion control. IPv6: nothing else.
+    /// IPv4: type of service, without the two bits of congestion control. IPv6: nothing else. Of
+    /// routes to neighbours more: see `to_neighbour`.
     service: u32,
 }
 
@@ -66,6 +68,26 @@ impl Key {
         Some(key)
     }
 
+    /// The same of the route to a neighbour that is not the packet's destination.
+    #[inline(always)]
+    fn to_neighbour(family: Family, skb: &Skb<'_>, node: &Address) -> Option<Self> {
+        const NEIGHBOUR: u32 = 0x100;
+        let mut key = Self::of(family, skb)?;
+        let [a, _, c, d] = &mut key.addresses;
+        match *node {
+            Address::V4([n0, n1, n2, n3]) => {
+                let [s0, s1, s2, s3, ..] = a.to_ne_bytes();
+                *a = u64::from_ne_bytes([s0, s1, s2, s3, n0, n1, n2, n3]);
+            }
+            Address::V6(node) => {
+                let node = u128::from_ne_bytes(node);
+                (*c, *d) = (node as u64, (node >> 64) as u64);
+            }
+        }
+        key.service ^= NEIGHBOUR;
+        Some(key)
+    }
+
     /// Whether both are the same. Written out, since a comparison of arrays is a call.
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
@@ -88,6 +110,24 @@ impl Key {
     }
 }
 
+/// An address's bytes.
+pub(super) fn octets(address: &Address) -> &[u8] {
+    match address {
+        Address::V4(bytes) => bytes,
+        Address::V6(bytes) => bytes,
+    }
+}
+
+/// The way out of a packet for which there is no way to its neighbour.
+pub(super) fn way(found: bindings::halod_way) -> Result<(), Exit> {
+    match found {
+        bindings::halod_way_HALOD_WAY_FOUND => Ok(()),
+        bindings::halod_way_HALOD_WAY_FAR => Err(Exit::DropFarNode),
+        bindings::halod_way_HALOD_WAY_SOURCE => Err(Exit::DropSource),
+        _ => Err(Exit::DropNoRoute),
+    }
+}
+
 /// A route that was found.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -102,6 +142,22 @@ struct Line {
 }
 
 impl Line {
+    /// The tick counter.
+    #[inline(always)]
+    fn now() -> u32 {
+        // SAFETY: The counter is only read.
+        (unsafe { bindings::jiffies }) as u32
+    }
+
+    /// Whether it has a route for a key, and the kernel says that it is still right.
+    #[inline(always)]
+    fn holds(&self, key: &Key, now: u32) -> bool {
+        self.key.is(key)
+            && (self.until.wrapping_sub(now) as i32) > 0
+            // SAFETY: A line with a packet's key holds a route.
+            && unsafe { bindings::halod_route_holds(self.route, self.cookie) }
+    }
+
     const EMPTY: Self = Self {
         key: Key {
             addresses: [0; 4],
@@ -153,26 +209,81 @@ impl Routes {
         let Some(key) = Key::of(family, skb) else {
             return;
         };
-        // SAFETY: May be called anywhere; negative where this is no softirq.
-        let cpu = unsafe { bindings::halod_softirq_cpu() };
-        let Ok(cpu) = usize::try_from(cpu) else {
+        let Some(line) = self.line(&key) else {
             return;
         };
-        let Some(line) = self.0.get(cpu.wrapping_mul(LINES).wrapping_add(key.line())) else {
-            return;
-        };
-        // SAFETY: By the type invariants: this is a softirq, which no other interrupts.
-        let line = unsafe { &mut *line.get() };
-        // SAFETY: The counter is only read.
-        let now = unsafe { bindings::jiffies } as u32;
-        let fresh = line.key.is(&key) && (line.until.wrapping_sub(now) as i32) > 0;
-        // SAFETY: A line with a packet's key holds a route.
-        if !(fresh && unsafe { bindings::halod_route_holds(line.route, line.cookie) }) {
+        let now = Line::now();
+        if !line.holds(&key, now) {
             return Self::find(family, skb, line, key, now);
         }
         // SAFETY: Hooks run under RCU; the line's reference outlives this read side, since
         // routes are freed a grace period after the last one (`dst_release`).
         unsafe { bindings::halod_skb_set_route(skb.as_ptr(), line.route, line.redirect) };
+    }
+
+    /// Gives a packet in PRE_ROUTING the route to its neighbour `node`, whatever its destination.
+    #[inline(never)]
+    pub(crate) fn give_neighbour(
+        &self,
+        family: Family,
+        skb: &mut Skb<'_>,
+        node: &Address,
+    ) -> Result<(), Exit> {
+        let v6 = family == Family::V6;
+        let key = Key::to_neighbour(family, skb, node);
+        let mut line = key.and_then(|key| Some((key, self.line(&key)?)));
+        let now = Line::now();
+        if let Some((key, line)) = &line {
+            if line.holds(key, now) {
+                // SAFETY: As in `give`.
+                unsafe { bindings::halod_skb_set_neighbour(skb.as_ptr(), v6, line.route) };
+                return Ok(());
+            }
+        }
+        let (mut keep, mut cookie) = (ptr::null_mut(), 0);
+        // SAFETY: The packet is one in PRE_ROUTING, and the address of its IP version.
+        way(unsafe {
+            let node = octets(node).as_ptr().cast();
+            bindings::halod_neighbour_find(skb.as_ptr(), v6, node, &mut keep, &mut cookie)
+        })?;
+        if keep.is_null() {
+            return Ok(());
+        }
+        // What the line held, or the reference that there is no line for.
+        let former = match &mut line {
+            Some((key, line)) => {
+                core::mem::replace(
+                    *line,
+                    Line {
+                        key: *key,
+                        cookie,
+                        until: now.wrapping_add(bindings::HALOD_SECOND),
+                        redirect: false,
+                        route: keep,
+                    },
+                )
+                .route
+            }
+            None => keep,
+        };
+        // SAFETY: The reference was its own. It may be null.
+        unsafe { bindings::dst_release(former) };
+        Ok(())
+    }
+
+    /// The line for a key, in softirq.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    fn line(&self, key: &Key) -> Option<&mut Line> {
+        // SAFETY: May be called anywhere; negative where this is no softirq.
+        let cpu = unsafe { bindings::halod_softirq_cpu() };
+        let cpu = usize::try_from(cpu).ok()?;
+        let line = self
+            .0
+            .get(cpu.wrapping_mul(LINES).wrapping_add(key.line()))?;
+        // SAFETY: By the type invariants: this is a softirq, which no other interrupts, and nobody
+        // here asks for a second line while it has one.
+        Some(unsafe { &mut *line.get() })
     }
 
     /// Has the kernel find the packet's route, and keeps it where that may be.

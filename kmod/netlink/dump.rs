@@ -160,6 +160,10 @@ fn put_listener(table: &Table, index: usize, message: &mut Message) -> Result {
     message.put_u8(
         uapi::HALOD_A_LISTENER_SELECT as u16,
         listener.select.number(),
+    )?;
+    message.put_u8(
+        uapi::HALOD_A_LISTENER_DELIVER as u16,
+        listener.deliver.number(),
     )
 }
 

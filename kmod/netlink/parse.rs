@@ -12,7 +12,7 @@ use crate::ffi::clock;
 use crate::ffi::genl::Request;
 use crate::netlink::attr::Attr;
 use crate::packet::{
-    Address, Former, Listener, Node, Protocol, Select, SelectKey, Target, FORMERS_MAX,
+    Address, Deliver, Former, Listener, Node, Protocol, Select, SelectKey, Target, FORMERS_MAX,
 };
 use crate::table::{Name, Request as TableRequest, NAME_SIZE};
 
@@ -145,7 +145,8 @@ impl Parser<'_, '_> {
             ));
         }
         let (mut name, mut address, mut protocol) = ([0; NAME_SIZE], None, None);
-        let (mut port, mut node_port, mut select) = (None, None, Select::Port);
+        let (mut port, mut node_port) = (None, None);
+        let (mut select, mut deliver) = (Select::Port, Deliver::Nat);
         for field in attr.nested() {
             match u32::from(field.kind()) {
                 uapi::HALOD_A_LISTENER_NAME => name = self.name(&field)?,
@@ -169,6 +170,9 @@ impl Parser<'_, '_> {
                 uapi::HALOD_A_LISTENER_SELECT => {
                     select = self.number(&field, field.u8().and_then(Select::from_number))?
                 }
+                uapi::HALOD_A_LISTENER_DELIVER => {
+                    deliver = self.number(&field, field.u8().and_then(Deliver::from_number))?
+                }
                 _ => {}
             }
         }
@@ -179,6 +183,7 @@ impl Parser<'_, '_> {
             port,
             node_port: node_port.unwrap_or(port),
             select,
+            deliver,
         };
         table.listeners.push(listener, FLAGS)?;
         table.listener_names.push(name, FLAGS)?;

@@ -3,6 +3,7 @@
 
 use super::address::{Address, Protocol};
 use super::check;
+use super::deliver::Deliver;
 use super::drain::{self, Drain};
 use super::filter;
 use super::refusal::Refusal;
@@ -93,10 +94,11 @@ pub fn build(
     Ok(())
 }
 
-/// The listeners of an address's family, with their indexes.
+/// The listeners of an address's family whose answers come back this way, with their indexes.
 fn of_family(listeners: &[Listener], address: Address) -> impl Iterator<Item = (u16, &Listener)> {
     (0..=u16::MAX)
         .zip(listeners)
+        .filter(|(_, listener)| listener.deliver == Deliver::Nat)
         .filter(move |(_, listener)| listener.address.same_family(&address))
 }
 
@@ -124,7 +126,8 @@ fn fill_routes(input: &Input<'_>, storage: &mut Storage<'_>) -> Result<(), Refus
     Ok(())
 }
 
-/// Each node's port of route 1 for each listener: its target's, or the listener's.
+/// Each node's port of route 1 for each listener: its target's, or the listener's; 0 where packets
+/// keep theirs.
 fn fill_bases(input: &Input<'_>, bases: &mut [u16]) -> Result<(), Refusal> {
     bases.fill(0);
     for (index, target) in check::numbered(input.targets) {
@@ -142,16 +145,20 @@ fn fill_bases(input: &Input<'_>, bases: &mut [u16]) -> Result<(), Refusal> {
                 last,
             }
         })?;
+        if listener.deliver != Deliver::Nat && target.port != listener.port {
+            return Err(Refusal::TargetDeliver(node.id, target.listener));
+        }
         let at = base_index(input, target.node as usize, target.listener as usize);
         match bases.get_mut(at) {
             Some(base @ 0) => *base = target.port,
             _ => return Err(Refusal::TargetTwice(node.id, target.listener)),
         }
     }
-    let defaults = input.listeners.iter().map(|listener| listener.node_port);
-    for (base, default) in bases.iter_mut().zip(defaults.cycle()) {
-        if *base == 0 {
-            *base = default;
+    for (base, listener) in bases.iter_mut().zip(input.listeners.iter().cycle()) {
+        if listener.deliver != Deliver::Nat {
+            *base = 0;
+        } else if *base == 0 {
+            *base = listener.node_port;
         }
     }
     Ok(())

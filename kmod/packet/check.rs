@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whether a table makes sense, as far as that can be seen without its index.
 
+use super::deliver::Deliver;
 use super::refusal::Refusal;
 use super::select::Select;
 use super::sort::sort;
@@ -46,6 +47,9 @@ pub(super) fn listeners(input: &Input<'_>) -> Result<(), Refusal> {
             first: listener.node_port,
             last,
         })?;
+        if listener.deliver != Deliver::Nat && listener.node_port != listener.port {
+            return Err(Refusal::DeliverPort(index, listener.node_port));
+        }
         for (other_index, other) in numbered(input.listeners).take(index) {
             if overlap(listener, other, input.routes) {
                 return Err(Refusal::ListenersOverlap(other_index, index));

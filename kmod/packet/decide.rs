@@ -2,6 +2,7 @@
 //! What a hook does with a packet, by the route table.
 
 use super::address::{Address, Protocol};
+use super::deliver::Deliver;
 use super::drain::Drain;
 use super::exit::Exit;
 use super::icmp::Translation;
@@ -40,7 +41,16 @@ pub enum Decision {
         /// The exit when that is done.
         exit: Exit,
     },
-    /// The same for an ICMP error.
+    /// Send the packet to a node without changing it, keep connection tracking off it, then `exit`.
+    Deliver {
+        /// The node's address.
+        node: Address,
+        /// How it gets there.
+        deliver: Deliver,
+        /// The exit when that is done.
+        exit: Exit,
+    },
+    /// Rewrite an ICMP error.
     Translate {
         /// What to do, with [`Translation::apply`].
         translation: Translation,
@@ -100,6 +110,18 @@ fn forward(table: &impl Source, hook: Hook, place: Place, packet: &Packet) -> De
         Forward::To { address, port } => Decision::Rewrite {
             side: Side::Destination,
             to: (address, port),
+            exit: match hook {
+                Hook::LocalOut => Exit::LocalOut,
+                _ => exit,
+            },
+        },
+        // It would be from the node's own address.
+        Forward::As { .. } if hook == Hook::LocalOut && view.is_vip(&packet.src) => {
+            Decision::Exit(Exit::DropOwnVip)
+        }
+        Forward::As { address, deliver } => Decision::Deliver {
+            node: address,
+            deliver,
             exit: match hook {
                 Hook::LocalOut => Exit::LocalOut,
                 _ => exit,

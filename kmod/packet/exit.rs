@@ -80,6 +80,13 @@ exits! {
     DropNotWritable = "drop_not_writable",
     /// This machine has no route to the node.
     DropNoRoute = "drop_no_route",
+    /// Its listener delivers to the node's link address, and the node is on no network of this
+    /// machine.
+    DropFarNode = "drop_far_node",
+    /// Its source address cannot be there, or not where it came in (martian, rp_filter).
+    DropSource = "drop_source",
+    /// This machine's own, from a VIP to a listener whose nodes have that address too.
+    DropOwnVip = "drop_own_vip",
     /// From a node of a draining route, about a connection that another node has by now.
     DropStale = "drop_stale",
 }

@@ -134,6 +134,12 @@ pub fn decide_error(
                 Side::Source => Exit::IcmpToClient,
             },
         },
+        // The node has the VIP, and has sent what is quoted as it is.
+        Decision::Deliver { node, deliver, .. } => Decision::Deliver {
+            node,
+            deliver,
+            exit: Exit::IcmpToNode,
+        },
         // This machine's own, about a packet from a node that is yet to be rewritten.
         Decision::Exit(Exit::Pass)
             if hook == Hook::LocalOut && table.view().served(quoted).is_some() =>

@@ -50,6 +50,10 @@ pub enum Refusal {
     },
     /// A listener has one port for all routes, and there is no key to tell them apart by.
     SelectKey(usize),
+    /// A listener sends packets to nodes as they are, and yet to another port.
+    DeliverPort(usize, u16),
+    /// The same of a node's own port.
+    TargetDeliver(u32, u32),
     /// Two listeners claim the same port.
     ListenersOverlap(usize, usize),
     /// A node's id is 0, which means none.
@@ -153,6 +157,18 @@ impl fmt::Display for Refusal {
                 write!(
                     f,
                     "listener {listener}: one port for all routes needs a select-key"
+                )
+            }
+            DeliverPort(listener, port) => {
+                write!(
+                    f,
+                    "listener {listener}: node-port {port}, but packets keep their port"
+                )
+            }
+            TargetDeliver(node, listener) => {
+                write!(
+                    f,
+                    "node {node}, listener {listener}: packets keep their port"
                 )
             }
             ListenersOverlap(one, other) => write!(f, "listeners {one} and {other} overlap"),

@@ -7,6 +7,7 @@
 //! A packet that is not HaloD's costs one probe.
 
 use super::address::{Address, Protocol};
+use super::deliver::Deliver;
 use super::drain::{Drain, Former};
 use super::exit::Exit;
 use super::parse::Packet;
@@ -32,6 +33,8 @@ pub struct Listener {
     pub node_port: u16,
     /// What routes are told apart by.
     pub select: Select,
+    /// How packets get to their node.
+    pub deliver: Deliver,
 }
 
 /// A server behind HaloD.
@@ -165,7 +168,8 @@ pub struct Storage<'a> {
     pub listeners: &'a mut [Listener],
     /// The nodes' addresses.
     pub nodes: &'a mut [Addresses],
-    /// Each node's port of route 1 for each listener, those of one node side by side.
+    /// Each node's port of route 1 for each listener, those of one node side by side; 0 where the
+    /// packets keep theirs.
     pub bases: &'a mut [u16],
     /// Each route's node: index + 1, or 0 for none.
     pub routes: &'a mut [u16],
@@ -232,6 +236,13 @@ pub enum Forward {
         address: Address,
         /// The route's port there.
         port: u16,
+    },
+    /// For a node, as it is.
+    As {
+        /// The node's address.
+        address: Address,
+        /// How it gets there.
+        deliver: Deliver,
     },
     /// A listener's, but with nowhere to go.
     Drop(Exit),
@@ -316,6 +327,12 @@ impl<'a> View<'a> {
         Some((listener.address, listener.port.wrapping_add(place.offset)))
     }
 
+    /// How a listener's packets get to their node.
+    pub(super) fn deliver_of(&self, place: Place) -> Deliver {
+        let listener = self.listeners.get(usize::from(place.listener));
+        listener.map_or(Deliver::Nat, |listener| listener.deliver)
+    }
+
     /// How a route drains, if it does.
     #[inline(always)]
     pub fn drain_of(&self, route: u16) -> Option<&'a Drain> {
@@ -381,6 +398,10 @@ impl<'a> View<'a> {
             .wrapping_mul(self.listeners.len())
             .wrapping_add(usize::from(place.listener));
         match (address, self.bases.get(base)) {
+            (Some(address), Some(0)) => Forward::As {
+                address,
+                deliver: self.deliver_of(place),
+            },
             (Some(address), Some(base)) => Forward::To {
                 address,
                 port: base.wrapping_add(place.offset),

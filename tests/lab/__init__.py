@@ -24,6 +24,7 @@ addresses      the plan above as constants
 paths          programs, module and kernel sources; each can be set by environment
 netns          a namespace: entering it, running programs and event loops in it
 topology       building and deleting the plan above
+direct         nodes that have the VIPs, and a way back past HaloD
 routers        routers between HaloD and a host, with links of chosen MTUs
 process        a program that was started: its log, its end
 forked         the same of a Python program, in a fork of this one

@@ -65,6 +65,7 @@ class Settings:
     failover: str = "replace"
     protocols: tuple[str, ...] = ("tcp",)
     select: str = "port"  # else browsers have one port for all routes
+    deliver: str = "nat"  # of browsers
     # Not the daemon's own 100 ms x 3: an emulated machine that starts four push servers stands still
     # for longer at times. Scenarios about silence set their own.
     heartbeat_ms: int = 500
@@ -86,6 +87,8 @@ class Settings:
             listeners += _listener("browsers", protocol, browsers)
             if self.select != "port":
                 listeners += ONE_PORT.format(node_port=addresses.ONE_NODE_PORT, select=self.select)
+            if self.deliver != "nat":
+                listeners += f'deliver = "{self.deliver}"\n'
             listeners += _listener("apps", protocol, addresses.APPS_PORT)
         return CONFIG.format(
             plaintext_from="" if self.tls else '"192.0.2.0/24"',

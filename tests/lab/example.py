@@ -6,7 +6,7 @@ All nodes share one store of messages, a file, as they would share a database.
 from pathlib import Path
 
 from . import paths
-from .addresses import APPS_PORT, BROWSERS_PORT, ONE_NODE_PORT, ROUTES, Host
+from .addresses import APPS_PORT, BROWSERS_PORT, ONE_NODE_PORT, ROUTES, VIP4, VIP6, Host
 from .netns import Namespace
 from .process import Process
 
@@ -53,6 +53,13 @@ class Streaming(LongPolling):
 
     def more(self, directory: Path, name: str) -> list[object]:
         return ["--events", events(directory, name)]
+
+
+class Direct(Streaming):
+    """The same, on the VIPs too, which the node has."""
+
+    def more(self, directory: Path, name: str) -> list[object]:
+        return ["--address", VIP4, "--address", VIP6, *super().more(directory, name)]
 
 
 class OnePort(Streaming):

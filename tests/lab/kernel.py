@@ -41,6 +41,7 @@ class Listener:
     port: int = BROWSERS_PORT
     node_port: int | None = None
     select: str = "port"
+    deliver: str = "nat"
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ def lab_nodes(count: int) -> list[Node]:
     return [Node(n, f"n{n}", (node(n).v4, node(n).v6)) for n in range(1, count + 1)]
 
 
-def lab_listeners(*protocols: str) -> list[Listener]:
+def lab_listeners(*protocols: str, deliver: str = "nat") -> list[Listener]:
     """Browsers and apps on both VIPs, for the given protocols."""
     return [
-        Listener(name, address, protocol, port)
+        Listener(name, address, protocol, port, deliver=deliver)
         for protocol in protocols or ("tcp",)
         for name, port in (("browsers", BROWSERS_PORT), ("apps", APPS_PORT))
         for address in (VIP4, VIP6)
@@ -254,6 +255,7 @@ def _listener_attributes(listener: Listener) -> dict[str, Any]:
         "protocol": PROTOCOLS[listener.protocol],
         "port": listener.port,
         "select": listener.select,
+        "deliver": listener.deliver,
     }
     if listener.node_port is not None:
         attributes["node-port"] = listener.node_port
@@ -278,6 +280,7 @@ def _listener(attributes: dict[str, Any]) -> Listener:
         attributes["port"],
         attributes.get("node-port"),
         attributes["select"],
+        attributes["deliver"],
     )
 
 

@@ -14,7 +14,7 @@ def files() -> list[dict[str, Any]]:
 
 def table_of(table: dict[str, Any]) -> Table:
     """A file's table."""
-    names = ("name", "address", "protocol", "port", "node_port", "select")
+    names = ("name", "address", "protocol", "port", "node_port", "select", "deliver")
     return Table(
         [run["node"] for run in table["route_nodes"] for _ in range(run["count"])],
         [Listener(**{name: listener[name] for name in names if name in listener}) for listener in table["listeners"]],

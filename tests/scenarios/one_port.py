@@ -90,7 +90,7 @@ def run(lab: Lab) -> None:
     users.move("a node is drained", "asked", lambda: cluster.daemon.ctl("node", "drain", "n2"))
     users.move("a node dies", "reset", cluster.machine(3).kill)
     shown = cluster.daemon.ctl("listeners").stdout
-    equal(shown.splitlines()[1].split()[-4:], ["tcp", "443", str(ONE_NODE_PORT), "flow"], "the listener in halodctl")
+    equal(shown.splitlines()[1].split()[-5:], ["tcp", "443", str(ONE_NODE_PORT), "flow", "nat"], "the listener in halodctl")
     for agent in users.agents:
         agent.close()
     lab.net.clients.resident.run(users.streams.stop())

@@ -65,7 +65,7 @@ def as_from_vip(packet: bytes, table: dict[str, Any]) -> bytes:
 class Rig:
     """Clients on one side, nodes on the other, and a place where all goes that passes to a VIP."""
 
-    def __init__(self, lab: Lab, packets: list[bytes]):
+    def __init__(self, lab: Lab, packets: list[bytes], nodes: set[str]):
         self.halod = lab.net.halod
         self.kernel = Kernel(self.halod)
         self.clients, self.nodes, self.beyond = Wire(lab.net.clients), Wire(lab.net.node(1)), Wire(lab.net.app)
@@ -76,7 +76,8 @@ class Rig:
             f"route add {addresses.VIP4} dev {addresses.APP.port}",
             f"route add {addresses.VIP6} dev {addresses.APP.port}",
         ]
-        for address in sorted({destination_of(packet) for packet in packets}, key=str):
+        neighbours = {destination_of(packet) for packet in packets} | set(map(ipaddress.ip_address, nodes))
+        for address in sorted(neighbours, key=str):
             wire, device = self.side(address)
             lines.append(f"neighbour replace {address} dev {device} lladdr {wire.mac.hex(':')} nud permanent")
         self.halod.run("ip", "-batch", "-", input="\n".join(lines) + "\n")
@@ -121,7 +122,8 @@ class Rig:
             equal(self.exits(), {exit: 1}, f"{what}: exits")
             return
         out = bytes.fromhex(vector["out"]) if vector["exit"] else as_from_vip(packet, table)
-        expected = (self.side(destination_of(out))[0].name, routed(out).hex())
+        to = ipaddress.ip_address(vector["to"]) if "to" in vector else destination_of(out)
+        expected = (self.side(to)[0].name, routed(out).hex())
         found = [(name, bytes.hex(seen)) for name, seen in arrived(self.wires, 10)]
         equal(found, [expected], f"{what}: what came out")
         equal(self.exits(passed=exit == "pass"), {} if exit == "pass" else {exit: 1}, f"{what}: exits")
@@ -140,7 +142,7 @@ def run(lab: Lab) -> None:
     for vector in live:
         check(vector["hook"] in ("pre_routing", "post_routing"), f"{vector['name']}: can be sent from outside at {vector['hook']}")
         equal(vector["csum"], "full", f"{vector['name']}: checksum of a packet from outside")
-    rig = Rig(lab, [bytes.fromhex(vector["out"]) for vector in live if vector["out"]])
+    rig = Rig(lab, [bytes.fromhex(vector["out"]) for vector in live if vector["out"]], {vector["to"] for vector in live if "to" in vector})
 
     sent: Counter[str] = Counter()
     for file in files:

@@ -796,6 +796,71 @@ def local_topic():
     return push_table(), rows
 
 
+def direct_table(deliver):
+    """The first table, browsers and quic delivered so, apps not; and one port for all routes, by source, so."""
+    table = push_table()
+    for listener in table["listeners"]:
+        if listener["name"] != "apps":
+            listener["deliver"] = deliver
+    for address in (VIP, VIP6):
+        table["listeners"].append({"name": "web", "address": address, "protocol": "tcp", "port": 443, "node_port": 443,
+                                   "select": "source", "deliver": deliver})
+    table["nodes"][2]["targets"] = [{"listener": 2, "port": 19000}]
+    table["select_key"] = bytes(range(16)).hex()
+    return table
+
+
+def as_it_is(name, packet, to, exit="forward", **kwargs):
+    """A packet that goes to a node's link address."""
+    return vector(name, FORWARD, packet, exit, out={}, **kwargs) | {"to": to}
+
+
+def dsr_topic():
+    table = direct_table("dsr")
+    key = bytes.fromhex(table["select_key"])
+    own, own6 = "192.0.2.1", "2001:db8:2::1"
+    held = lambda client: table["route_nodes"][route_of(key, "source", client, 40000, 24) - 1]  # noqa: E731
+    clients = [f"203.0.113.{n}" for n in range(1, 60)]
+    known = next(client for client in clients if held(client) == 2)
+    # What a node has sent from the VIP, as a router on its way quotes it.
+    sent = Packet(VIP, CLIENT, TCP, 8008, 40000)
+    sent6 = Packet(VIP6, CLIENT6, UDP, 8000, 40000)
+    rows = [
+        as_it_is("tcp v4, browsers, route 1", to_vip(flags=0x02, payload=b""), N1),
+        as_it_is("tcp v4, browsers, route 9, with data", to_vip(dport=8008), N2),
+        as_it_is("tcp v4, a reset", to_vip(dport=8023, flags=0x04, payload=b""), N3),
+        as_it_is("tcp v6, browsers, route 16", to_vip6(dport=8015), N2_6),
+        as_it_is("udp v4, quic, route 1", to_vip(UDP), N1),
+        as_it_is("udp v6, quic, route 24", to_vip6(UDP, 8023), N3_6),
+        as_it_is("tcp v4, options stay", to_vip(options=b"\x01\x01\x01\x00"), N1),
+        as_it_is("tcp v6, behind options", to_vip6(extensions=[extension(60)]), N1_6),
+        as_it_is("udp v4, checksum 0 stays", to_vip(UDP, l4_checksum=0), N1),
+        as_it_is("tcp v4, DSCP and ECN stay", to_vip(tos=0xBB), N1),
+        as_it_is("tcp v4, one port, by source", Packet(known, VIP, dport=443), N2),
+        forward("tcp v4, apps of the same VIP, rewritten", to_vip(dport=9008), out={"dst": N2}),
+        forward("tcp v4, no node", to_vip(dport=8022), "drop_no_node"),
+        forward("tcp v4, the node has no such address", to_vip(dport=8021), "drop_no_address"),
+        forward("tcp v6, the node has no such address", to_vip6(dport=8020), "drop_no_address"),
+        forward("tcp v4, port next to the range", to_vip(dport=8024), "pass"),
+        reverse("tcp v4, a node's own, from a port of the listener", from_node(1), "pass"),
+        reverse("tcp v4, apps, answered by way of HaloD", from_node(2, sport=9008), out={"src": VIP}),
+        as_it_is("v4, a router says: too big, to the VIP",
+                 Error("203.0.113.254", VIP, sent, 3, 4, 1280), N2, "icmp_to_node"),
+        as_it_is("v6, the client says: nobody there", Error(CLIENT6, VIP6, sent6, 1, 4), N1_6, "icmp_to_node"),
+        forward("v4, the same about a route without node", Error(CLIENT, VIP, sent.but(sport=8022), 3, 3), "drop_no_node"),
+    ]
+    why = "from or to a socket of the machine itself: scenarios use real ones"
+    for row in (
+        vector("this machine asks, tcp v4", "local_out", Packet(own, VIP, dport=8008), "local_out", out={}) | {"to": N2},
+        vector("this machine asks, udp v6", "local_out", Packet(own6, VIP6, UDP, dport=8000), "local_out", out={}) | {"to": N1_6},
+        vector("this machine asks from the VIP itself, v4", "local_out", Packet(VIP, VIP, dport=8008), "drop_own_vip"),
+        vector("this machine asks from the VIP itself, v6", "local_out", Packet(VIP6, VIP6, dport=8008), "drop_own_vip"),
+    ):
+        row.update(live=False, not_live_because=why)
+        rows.append(row)
+    return table, rows
+
+
 TOPICS = {
     "forward": forward_topic,
     "reverse": reverse_topic,
@@ -811,6 +876,7 @@ TOPICS = {
     "icmp_to_client": icmp_to_client_topic,
     "foreign": foreign_topic,
     "local": local_topic,
+    "dsr": dsr_topic,
 }
 
 

@@ -4,8 +4,8 @@
 
 use halod_fuzz::{Choices, v6};
 use halod_packet::{
-    Address, AtomicCell, Decision, Draining, Exit, Former, Hook, Input, Listener, Node, Packet,
-    Parsed, Protocol, Select, SelectKey, Side, Table, Target, decide,
+    Address, AtomicCell, Decision, Deliver, Draining, Exit, Former, Hook, Input, Listener, Node,
+    Packet, Parsed, Protocol, Select, SelectKey, Side, Table, Target, decide,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -96,6 +96,7 @@ fn listener(choices: &mut Choices<'_>) -> Listener {
         port: port(choices),
         node_port: port(choices),
         select: Select::from_number(choices.byte() & 3).unwrap_or_default(),
+        deliver: Deliver::from_number(choices.byte() >> 6).unwrap_or_default(),
     }
 }
 
@@ -165,6 +166,15 @@ fn led(input: &Input<'_>, table: &Table, number: usize, listener: &Listener, off
         .iter()
         .find(|target| target.node as usize == index && target.listener as usize == number);
     let base = own.map_or(listener.node_port, |target| target.port);
+    if listener.deliver != Deliver::Nat {
+        let expected = Decision::Deliver {
+            node: to,
+            deliver: listener.deliver,
+            exit: Exit::Forward,
+        };
+        assert_eq!((decision, base), (expected, listener.port));
+        return;
+    }
     match decision {
         Decision::Rewrite {
             side,

@@ -25,13 +25,14 @@ const struct nla_policy halod_drain_nl_policy[HALOD_A_DRAIN_UDP_LEFT + 1] = {
 	[HALOD_A_DRAIN_UDP_LEFT] = { .type = NLA_U32, },
 };
 
-const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_SELECT + 1] = {
+const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_DELIVER + 1] = {
 	[HALOD_A_LISTENER_NAME] = { .type = NLA_NUL_STRING, .len = HALOD_NAME_MAX, },
 	[HALOD_A_LISTENER_ADDRESS] = NLA_POLICY_MAX_LEN(16),
 	[HALOD_A_LISTENER_PROTOCOL] = { .type = NLA_U8, },
 	[HALOD_A_LISTENER_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
 	[HALOD_A_LISTENER_NODE_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
 	[HALOD_A_LISTENER_SELECT] = NLA_POLICY_MAX(NLA_U8, 2),
+	[HALOD_A_LISTENER_DELIVER] = NLA_POLICY_MAX(NLA_U8, 1),
 };
 
 const struct nla_policy halod_node_nl_policy[HALOD_A_NODE_TARGET + 1] = {

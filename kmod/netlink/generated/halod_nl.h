@@ -14,7 +14,7 @@
 
 /* Common nested types */
 extern const struct nla_policy halod_drain_nl_policy[HALOD_A_DRAIN_UDP_LEFT + 1];
-extern const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_SELECT + 1];
+extern const struct nla_policy halod_listener_nl_policy[HALOD_A_LISTENER_DELIVER + 1];
 extern const struct nla_policy halod_node_nl_policy[HALOD_A_NODE_TARGET + 1];
 extern const struct nla_policy halod_run_nl_policy[HALOD_A_RUN_NODES + 1];
 extern const struct nla_policy halod_target_nl_policy[HALOD_A_TARGET_PORT + 1];

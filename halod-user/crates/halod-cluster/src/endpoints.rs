@@ -58,6 +58,13 @@ pub(crate) fn check<'a>(
                 "address {address} is that of the listener {name:?}; give the node's own"
             ));
         }
+        let (deliver, port) = (listener.deliver, listener.port);
+        if !deliver.is_nat() && node_port(listener, &hello.ports) != port {
+            return Err(format!(
+                "ports: {name:?} leaves packets as they are ({deliver}), on port {port}; let the \
+                 node listen there"
+            ));
+        }
         let ports = range(listener, &hello.ports, routes);
         if *ports.end() > u32::from(u16::MAX) {
             let (first, most) = (ports.start(), u32::from(u16::MAX) - routes + 1);
@@ -70,6 +77,7 @@ pub(crate) fn check<'a>(
     for (index, a) in listeners.iter().enumerate() {
         for b in &listeners[..index] {
             let apart = a.name == b.name
+                || !(a.deliver.is_nat() && b.deliver.is_nat())
                 || a.protocol != b.protocol
                 || a.address.is_ipv4() != b.address.is_ipv4()
                 || !serves(&hello.addresses, a)

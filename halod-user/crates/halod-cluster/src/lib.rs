@@ -57,7 +57,9 @@ pub use cluster::Cluster;
 pub use config::{Config, ConfigError, Failover, MAX_DRAIN_MS, MAX_NODES, Measure, Scale};
 pub use endpoints::node_port;
 pub use event::{Command, Event};
-pub use halod_proto::{Hello, ListenerInfo, NodeName, NodeState, Protocol, Select, SelectKey};
+pub use halod_proto::{
+    Deliver, Hello, ListenerInfo, NodeName, NodeState, Protocol, Select, SelectKey,
+};
 pub use halod_routes::{RouteId, RouteSet, SlotId, SlotTable};
 pub use ids::{ConnId, NodeId, ProbeId, Time};
 pub use node::Node;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use halod_cluster::Failover;
-use halod_proto::{NodeName, Protocol, Select};
+use halod_proto::{Deliver, NodeName, Protocol, Select};
 use halod_tls::Files;
 use ipnet::IpNet;
 use toml::Spanned;
@@ -263,6 +263,7 @@ impl Check<'_> {
             port,
             node_port,
             select,
+            deliver,
         } = listener.into_inner();
         let name = self.name("name", &name);
         let words = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
@@ -271,7 +272,18 @@ impl Check<'_> {
         let select = self.select(select.as_ref());
         let ports = select.ports(routes);
         let port = self.port_range("port", &port, ports);
-        let node_port = node_port.map(|p| self.port_range("node_port", &p, ports));
+        let deliver = self.deliver(deliver.as_ref());
+        let node_port = node_port.map(|p| {
+            let number = self.port_range("node_port", &p, ports);
+            if !deliver.is_nat() && number != port {
+                let text = format!(
+                    "deliver = \"{deliver}\" leaves packets as they are, on port {port}: leave \
+                     node_port out, and let the nodes listen there"
+                );
+                self.wrong(&p.span(), text);
+            }
+            number
+        });
         Listener {
             name,
             addresses,
@@ -279,7 +291,16 @@ impl Check<'_> {
             port,
             node_port,
             select,
+            deliver,
         }
+    }
+
+    fn deliver(&mut self, value: Option<&Spanned<String>>) -> Deliver {
+        let Some(value) = value else {
+            return Deliver::Nat;
+        };
+        let words = [("nat", Deliver::Nat), ("dsr", Deliver::Dsr)];
+        self.one_of("deliver", value, words)
     }
 
     fn select(&mut self, value: Option<&Spanned<String>>) -> Select {
@@ -377,6 +398,10 @@ impl Check<'_> {
                 ports(a.port, a_ports),
             );
             self.wrong(span, text);
+            return;
+        }
+        // Answers that do not come back this way need not be told apart.
+        if !a.deliver.is_nat() || !b.deliver.is_nat() {
             return;
         }
         let (p, q) = (a.node_port.unwrap_or(a.port), b.node_port.unwrap_or(b.port));

@@ -33,6 +33,7 @@ pub(super) struct Listener {
     pub port: Spanned<i64>,
     pub node_port: Option<Spanned<i64>>,
     pub select: Option<Spanned<String>>,
+    pub deliver: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +103,7 @@ const FORMS: &[(&str, &str)] = &[
         "select",
         r#"select = "port", select = "source" or select = "flow""#,
     ),
+    ("deliver", r#"deliver = "nat" or deliver = "dsr""#),
     ("nodes", "[nodes] on a line of its own, with its keys below"),
     ("listen", r#"listen = ["192.0.2.1:7600"]"#),
     ("plaintext_from", r#"plaintext_from = ["192.0.2.0/24"]"#),

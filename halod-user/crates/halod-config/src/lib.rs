@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use halod_cluster::{Failover, Measure};
-use halod_proto::{Protocol, Select};
+use halod_proto::{Deliver, Protocol, Select};
 use halod_tls::Files;
 use ipnet::IpNet;
 
@@ -67,6 +67,8 @@ pub struct Listener {
     pub node_port: Option<u16>,
     /// What routes are told apart by.
     pub select: Select,
+    /// How packets get to nodes.
+    pub deliver: Deliver,
 }
 
 /// `[nodes]`.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use halod_proto::{Load, NodeState, Select};
+use halod_proto::{Deliver, Load, NodeState, Select};
 use halod_routes::RouteSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -266,6 +266,9 @@ pub struct ListenerReport {
     /// What routes are told apart by.
     #[serde(default)]
     pub select: Select,
+    /// How packets get to nodes.
+    #[serde(default)]
+    pub deliver: Deliver,
 }
 
 /// Something that happened. Fields beyond these depend on the kind and are in

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use halod_config::Config;
 use halod_control::StatusReport;
-use halod_netlink::{Protocol, Status};
+use halod_netlink::{Deliver, Protocol, Status};
 use halod_tls::Certificate;
 use ipnet::IpNet;
 
@@ -48,6 +48,7 @@ pub(crate) struct Listener {
     pub(crate) protocol: Protocol,
     pub(crate) first: u16,
     pub(crate) last: u16,
+    pub(crate) deliver: Deliver,
 }
 
 /// A node that is known to halod, or to the kernel.
@@ -243,6 +244,20 @@ impl Cluster {
     /// Whether a listener has an address of this IP version.
     pub(crate) fn uses(&self, v4: bool) -> bool {
         self.listeners.iter().any(|it| it.address.is_ipv4() == v4)
+    }
+
+    /// Whether a listener of this IP version sends nodes what comes as it is, to their link address.
+    pub(crate) fn needs_neighbours(&self, v4: bool) -> bool {
+        let each = self.listeners.iter();
+        each.filter(|it| it.address.is_ipv4() == v4)
+            .any(|it| it.deliver == Deliver::Dsr)
+    }
+
+    /// Whether nodes' answers to an address come by this machine: to a listener there, or to any.
+    pub(crate) fn answered_here(&self, vip: Option<IpAddr>) -> bool {
+        let each = self.listeners.iter();
+        each.filter(|it| vip.is_none_or(|vip| it.address == vip))
+            .any(|it| it.deliver == Deliver::Nat)
     }
 
     /// Every VIP once, in the listeners' order.

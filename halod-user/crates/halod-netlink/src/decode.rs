@@ -2,7 +2,7 @@
 //! skipped, as a later module may have more; known ones must be exact.
 
 use crate::attr::{Wrong, read};
-use crate::model::{Drain, Former, Listener, Node, Protocol, Select, Status, Table};
+use crate::model::{Deliver, Drain, Former, Listener, Node, Protocol, Select, Status, Table};
 use crate::uapi;
 
 type Decoded<T> = Result<T, Wrong>;
@@ -167,7 +167,8 @@ fn bounded(present: usize, most: u32, what: &str) -> Decoded<()> {
 
 fn listener(attrs: &[u8]) -> Decoded<Listener> {
     let (mut name, mut address, mut protocol) = (None, None, None);
-    let (mut port, mut node_port, mut select) = (None, None, Select::Port);
+    let (mut port, mut node_port) = (None, None);
+    let (mut select, mut deliver) = (Select::Port, Deliver::Nat);
     for attr in read(attrs) {
         let attr = attr?;
         match attr.kind {
@@ -186,6 +187,11 @@ fn listener(attrs: &[u8]) -> Decoded<Listener> {
                 select = Select::from_number(number)
                     .ok_or_else(|| format!("a listener has select {number}; 0 to 2 are known"))?;
             }
+            uapi::listener::DELIVER => {
+                let number = attr.u8()?;
+                deliver = Deliver::from_number(number)
+                    .ok_or_else(|| format!("a listener has deliver {number}; this is newer"))?;
+            }
             _ => {}
         }
     }
@@ -196,6 +202,7 @@ fn listener(attrs: &[u8]) -> Decoded<Listener> {
         port: needed(port, "listener.port")?,
         node_port,
         select,
+        deliver,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::attr::Writer;
 use crate::error::Result;
-use crate::model::{Drain, Listener, Node, Select, Table};
+use crate::model::{Deliver, Drain, Listener, Node, Select, Table};
 use crate::uapi;
 
 /// The attributes of a commit of `table` where `expected` is in force.
@@ -72,8 +72,12 @@ fn listener(out: &mut Writer, listener: &Listener) -> Result<()> {
     }
     match listener.select {
         // What a module that knows nothing else does.
-        Select::Port => Ok(()),
-        select => out.u8(uapi::listener::SELECT, select.number()),
+        Select::Port => {}
+        select => out.u8(uapi::listener::SELECT, select.number())?,
+    }
+    match listener.deliver {
+        Deliver::Nat => Ok(()),
+        deliver => out.u8(uapi::listener::DELIVER, deliver.number()),
     }
 }
 

@@ -23,4 +23,4 @@ pub mod uapi;
 pub use client::Client;
 pub use error::{Error, Result};
 pub use events::Events;
-pub use model::{Drain, Former, Listener, Node, Protocol, Select, Status, Table};
+pub use model::{Deliver, Drain, Former, Listener, Node, Protocol, Select, Status, Table};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::uapi::select;
+use crate::uapi::{deliver, select};
 
 /// The table's generation and size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +126,45 @@ impl fmt::Display for Select {
     }
 }
 
+/// How a listener's packets get to their node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deliver {
+    /// Rewritten to the node's address and port.
+    #[default]
+    Nat,
+    /// Unchanged, to the node's link address.
+    Dsr,
+}
+
+impl Deliver {
+    /// The number in the netlink spec.
+    pub fn number(self) -> u8 {
+        match self {
+            Deliver::Nat => deliver::NAT,
+            Deliver::Dsr => deliver::DSR,
+        }
+    }
+
+    /// From that number.
+    pub fn from_number(number: u8) -> Option<Deliver> {
+        match number {
+            deliver::NAT => Some(Deliver::Nat),
+            deliver::DSR => Some(Deliver::Dsr),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Deliver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Deliver::Nat => "nat",
+            Deliver::Dsr => "dsr",
+        })
+    }
+}
+
 /// An address, a protocol and the ports on which the routes are exposed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
@@ -143,6 +182,9 @@ pub struct Listener {
     /// What routes are told apart by.
     #[serde(default)]
     pub select: Select,
+    /// How packets get to their node.
+    #[serde(default)]
+    pub deliver: Deliver,
 }
 
 /// A node of the table.

@@ -9,12 +9,13 @@ use proptest::prelude::*;
 use crate::attr::Writer;
 use crate::decode::{self, TableParts};
 use crate::message::{self, Content, Failure};
-use crate::model::{Drain, Former, Listener, Node, Protocol, Select, Table};
+use crate::model::{Deliver, Drain, Former, Listener, Node, Protocol, Select, Table};
 use crate::{encode, uapi};
 
 fn listener() -> impl Strategy<Value = Listener> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
     let node_port = proptest::option::of(1u16..);
+    let deliver = prop_oneof![Just(Deliver::Nat), Just(Deliver::Dsr)];
     let select = prop_oneof![Just(Select::Port), Just(Select::Source), Just(Select::Flow)];
     (
         "[a-z0-9.-]{0,63}",
@@ -23,15 +24,17 @@ fn listener() -> impl Strategy<Value = Listener> {
         1u16..,
         node_port,
         select,
+        deliver,
     )
         .prop_map(
-            |(name, address, protocol, port, node_port, select)| Listener {
+            |(name, address, protocol, port, node_port, select, deliver)| Listener {
                 name,
                 address,
                 protocol,
                 port,
                 node_port,
                 select,
+                deliver,
             },
         )
 }

@@ -54,6 +54,16 @@ pub mod select {
     pub const FLOW: u8 = 2;
 }
 
+/// How a listener's packets get to their node.
+pub mod deliver {
+    /// Rewritten to the node's address and port; its answers come back by this machine, and are
+    /// rewritten too.
+    pub const NAT: u8 = 0;
+    /// Unchanged, to the node's link address. The node has the VIP, and answers the client
+    /// directly.
+    pub const DSR: u8 = 1;
+}
+
 /// Attributes of a status.
 pub mod status {
     /// The module's version.
@@ -91,6 +101,9 @@ pub mod listener {
     pub const NODE_PORT: u16 = 5;
     /// Where absent it is port; the others need the table's select-key.
     pub const SELECT: u16 = 6;
+    /// Where absent it is nat. With the others packets keep their ports, so node-port and the
+    /// nodes' targets cannot differ from port.
+    pub const DELIVER: u16 = 7;
 }
 
 /// Attributes of a node.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use halod_netlink::{
-    Client, Drain, Error, Events, Former, Listener, Node, Protocol, Select, Table, uapi,
+    Client, Deliver, Drain, Error, Events, Former, Listener, Node, Protocol, Select, Table, uapi,
 };
 
 fn listener(name: &str, address: &str, port: u16) -> Listener {
@@ -16,6 +16,7 @@ fn listener(name: &str, address: &str, port: u16) -> Listener {
         port,
         node_port: None,
         select: Select::Port,
+        deliver: Deliver::Nat,
     }
 }
 

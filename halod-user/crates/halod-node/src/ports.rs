@@ -6,14 +6,13 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use halod_packet::{Address, SelectKey};
-use halod_proto::{Hello, Protocol, Select, Welcome};
+use halod_proto::{Deliver, Hello, Protocol, Select, Welcome};
 use halod_routes::{RouteId, RouteSet};
 use halod_sockets::{MOST_RANGES, Socket};
 
 /// Where users' TCP connections arrive at this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ports {
-    addresses: Vec<IpAddr>,
     listeners: Vec<Listener>,
     routes: u32,
     key: SelectKey,
@@ -26,6 +25,8 @@ struct Listener {
     /// Its port of route 1, or of all routes.
     base: u16,
     select: Select,
+    /// Where its packets arrive: the node's addresses, or the VIPs where packets are left as they are.
+    addresses: Vec<IpAddr>,
 }
 
 /// A user's connection.
@@ -56,18 +57,33 @@ impl Ports {
         for listener in &welcome.listeners {
             let own = hello.ports.get(&listener.name).copied();
             let base = own.or(listener.node_port).unwrap_or(listener.port);
-            // A listener with two addresses is there twice.
-            let listener_here = Listener {
-                name: listener.name.as_str().into(),
-                base,
-                select: listener.select,
+            if listener.protocol != Protocol::Tcp {
+                continue;
+            }
+            let addresses = match listener.deliver {
+                Deliver::Nat => hello.addresses.clone(),
+                Deliver::Dsr => vec![listener.address],
             };
-            if listener.protocol == Protocol::Tcp && !listeners.contains(&listener_here) {
-                listeners.push(listener_here);
+            // A listener with two addresses is there twice.
+            let known = listeners.iter_mut().find(|known| {
+                *known.name == *listener.name
+                    && (known.base, known.select) == (base, listener.select)
+            });
+            match known {
+                Some(known) => {
+                    let more = addresses.into_iter();
+                    let more: Vec<_> = more.filter(|it| !known.addresses.contains(it)).collect();
+                    known.addresses.extend(more);
+                }
+                None => listeners.push(Listener {
+                    name: listener.name.as_str().into(),
+                    base,
+                    select: listener.select,
+                    addresses,
+                }),
             }
         }
         Ports {
-            addresses: hello.addresses.clone(),
             listeners,
             routes: welcome.routes,
             key: SelectKey::from_bytes(welcome.select_key.map_or([0; 16], |key| key.0)),
@@ -107,16 +123,14 @@ impl Ports {
         let (mut served, mut every) = (Vec::new(), false);
         for socket in sockets {
             let local = socket.local.ip();
-            let ours = self.addresses.contains(&local);
-            let Some((listener, route)) = self.find(socket.local.port()) else {
-                continue;
-            };
             if socket.listens {
-                if ours || local.is_unspecified() {
+                for (_, route) in self.find(socket.local, true) {
                     every |= route.is_none();
                     served.extend(route);
                 }
-            } else if ours && socket.peer.ip() != local {
+            } else if socket.peer.ip() != local
+                && let Some((listener, route)) = self.find(socket.local, false).next()
+            {
                 clients.push(Client {
                     route: route.unwrap_or_else(|| self.hashed(listener.select, socket.peer)),
                     listener: Arc::clone(&listener.name),
@@ -134,10 +148,20 @@ impl Ports {
         }
     }
 
-    /// The listener of a port, and the route; none where all routes have that port.
-    fn find(&self, port: u16) -> Option<(&Listener, Option<RouteId>)> {
-        self.listeners.iter().find_map(|listener| {
-            let before = port.checked_sub(listener.base)?;
+    /// The listeners whose packets arrive at an address and port, and the route; none where all
+    /// routes have that port. Of several that share a port, but no address, a socket that listens on
+    /// `any` address serves all.
+    fn find(
+        &self,
+        local: SocketAddr,
+        any: bool,
+    ) -> impl Iterator<Item = (&Listener, Option<RouteId>)> {
+        self.listeners.iter().filter_map(move |listener| {
+            let here = listener.addresses.contains(&local.ip());
+            if !here && !(any && local.ip().is_unspecified()) {
+                return None;
+            }
+            let before = local.port().checked_sub(listener.base)?;
             let route = RouteId::from(before) + 1;
             match listener.select {
                 Select::Port => (route <= self.routes).then_some((listener, Some(route))),
@@ -191,6 +215,11 @@ mod tests {
 
     /// The listener `browsers` has one port where `select` says so.
     fn with_select(routes: u32, select: Select) -> Ports {
+        let (hello, welcome) = said(routes, select);
+        Ports::new(&hello, &welcome)
+    }
+
+    fn said(routes: u32, select: Select) -> (Hello, Welcome) {
         let listener = |name: &str, address: &str, protocol, port, node_port| ListenerInfo {
             name: name.to_owned(),
             address: address.parse().expect("an address"),
@@ -198,6 +227,7 @@ mod tests {
             port,
             node_port,
             select: Select::Port,
+            deliver: Deliver::Nat,
         };
         let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
         let mut welcome = Welcome {
@@ -229,7 +259,7 @@ mod tests {
             agent: None,
             healthy: true,
         };
-        Ports::new(&hello, &welcome)
+        (hello, welcome)
     }
 
     const KEY: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -299,6 +329,38 @@ mod tests {
             [18000..=18099, 9100..=9199, 7000..=7099]
         );
         assert_eq!(ports.ranges(&RouteSet::new()), []);
+    }
+
+    #[test]
+    fn packets_left_as_they_are_arrive_at_the_vip() {
+        let welcome = |deliver| ListenerInfo {
+            name: "direct".to_owned(),
+            address: "198.51.100.9".parse().expect("an address"),
+            protocol: Protocol::Tcp,
+            port: 7000, // as that of `plain`
+            node_port: None,
+            select: Select::Port,
+            deliver,
+        };
+        let (hello, mut said) = said(24, Select::Port);
+        said.listeners.push(welcome(Deliver::Dsr));
+        said.listeners.push(ListenerInfo {
+            address: "2001:db8::9".parse().expect("an address"),
+            ..welcome(Deliver::Dsr)
+        });
+        let ports = Ports::new(&hello, &said);
+        let view = ports.view(vec![
+            socket("192.0.2.11:7000", "203.0.113.9:40001"),
+            socket("198.51.100.9:7001", "203.0.113.9:40001"),
+            socket("[2001:db8::9]:7002", "[2001:db8:3::9]:40001"),
+            socket("198.51.100.1:8000", "203.0.113.9:40001"), // not left as they are
+            socket("198.51.100.9:7004", "0.0.0.0:0"),
+            socket("0.0.0.0:7005", "0.0.0.0:0"),
+        ]);
+        let clients = view.clients.iter().map(|it| (&*it.listener, it.route));
+        let expected = [("plain", 1), ("direct", 2), ("direct", 3)];
+        assert_eq!(clients.collect::<Vec<_>>(), expected);
+        assert_eq!(view.served.to_string(), "5-6");
     }
 
     #[test]

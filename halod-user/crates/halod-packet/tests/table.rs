@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use common::tables::{any_given, valid_given, Given};
 use halod_packet::refusal::TEXT_MAX;
 use halod_packet::{
-    decide, Address, AtomicCell, Decision, Draining, Exit, Forward, Hook, Listener, Node, Packet,
-    Parsed, Protocol, Select, Table, View,
+    decide, Address, AtomicCell, Decision, Deliver, Draining, Exit, Forward, Hook, Listener, Node,
+    Packet, Parsed, Protocol, Select, Table, Target, View,
 };
 use proptest::prelude::*;
 
@@ -132,7 +132,8 @@ proptest! {
                         prop_assert_eq!(table.view().reverse(&reply), truth);
                     }
                     Forward::NotOurs => prop_assert!(false, "not ours: {packet:?}"),
-                    Forward::Drop(_) => {}
+                    // The other answers to no packet by way of HaloD.
+                    Forward::As { .. } | Forward::Drop(_) => {}
                 }
             }
         }
@@ -184,6 +185,27 @@ fn refusals_name_what_is_wrong() {
     given.listeners.push(given.listeners[0]);
     given.listeners[1].port = 8_023;
     assert_eq!(refusal(&given), "listeners 0 and 1 overlap");
+
+    // The same of packets that are left as they are, with or without a node's own port.
+    let mut direct = small();
+    direct.listeners[0].deliver = Deliver::Dsr;
+    direct.targets.clear();
+    direct.listeners[0].node_port = direct.listeners[0].port;
+    assert_eq!(refusal(&direct), "accepted");
+    direct.targets.push(Target {
+        node: 0,
+        listener: 0,
+        port: 18_000,
+    });
+    assert_eq!(
+        refusal(&direct),
+        "node 7, listener 0: packets keep their port"
+    );
+    direct.listeners[0].node_port = 18_000;
+    assert_eq!(
+        refusal(&direct),
+        "listener 0: node-port 18000, but packets keep their port"
+    );
 
     // Another VIP with the same ports on the nodes.
     given.listeners[1].address = Address::V4([198, 51, 100, 2]);
@@ -348,7 +370,9 @@ fn hooks_touch_only_their_direction() {
             Hook::PostRouting,
         ]
         .map(|hook| match decide(&(table.view(), idle), hook, parsed) {
-            Decision::Exit(exit) | Decision::Rewrite { exit, .. } => Some(exit),
+            Decision::Exit(exit)
+            | Decision::Rewrite { exit, .. }
+            | Decision::Deliver { exit, .. } => Some(exit),
             Decision::Untrack => None,
             Decision::Translate { .. } => panic!("no packet here is an ICMP error"),
         })
@@ -365,7 +389,7 @@ fn exits_have_their_names() {
     let contract = "forward forward_former forward_full reverse local_out local_in \
         icmp_to_node icmp_to_client pass \
         drop_no_node drop_no_address drop_truncated drop_malformed drop_fragment drop_extension \
-        drop_icmp_quote drop_not_writable drop_no_route drop_stale";
+        drop_icmp_quote drop_not_writable drop_no_route drop_far_node drop_source drop_own_vip drop_stale";
     assert_eq!(names.join(" "), contract);
     for (index, exit) in Exit::ALL.into_iter().enumerate() {
         assert_eq!(exit.index(), index);

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use halod_packet::{
     decide, decide_error, need, parse_quote_v4, parse_quote_v6, parse_v4, parse_v6, rewrite,
-    Address, AtomicCell, Csum, Decision, Draining, Exit, Hook, Input, Listener, Node, Parsed,
-    Protocol, Select, SelectKey, Table, Target, WINDOW,
+    Address, AtomicCell, Csum, Decision, Deliver, Draining, Exit, Hook, Input, Listener, Node,
+    Parsed, Protocol, Select, SelectKey, Table, Target, WINDOW,
 };
 use serde::Deserialize;
 
@@ -36,6 +36,8 @@ struct ListenerOf {
     node_port: u16,
     /// Absent where it is `port`.
     select: Option<String>,
+    /// Absent where it is `nat`.
+    deliver: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +67,8 @@ struct Vector {
     csum: String,
     exit: Option<String>,
     out: Option<String>,
+    /// The node to whose link address it goes as it is.
+    to: Option<IpAddr>,
     untracked: bool,
 }
 
@@ -73,6 +77,7 @@ struct Vector {
 struct Outcome {
     exit: Option<String>,
     out: Option<String>,
+    to: Option<Address>,
     untracked: bool,
 }
 
@@ -99,6 +104,11 @@ fn table(of: &TableOf) -> Table {
             Some("source") => Select::Source,
             Some("flow") => Select::Flow,
             Some(name) => panic!("select {name}"),
+        },
+        deliver: match listener.deliver.as_deref() {
+            None => Deliver::Nat,
+            Some("dsr") => Deliver::Dsr,
+            Some(name) => panic!("deliver {name}"),
         },
     });
     let nodes = of.nodes.iter().map(|node| {
@@ -187,9 +197,14 @@ fn run(table: &Table, vector: &Vector) -> Outcome {
         }
         parsed => decide(&(table.view(), idle), hook, parsed),
     };
+    let mut to = None;
     let (exit, untracked) = match decision {
         Decision::Exit(exit) => (Some(exit), false),
         Decision::Untrack => (None, true),
+        Decision::Deliver { node, exit, .. } => {
+            to = Some(node);
+            (Some(exit), true)
+        }
         Decision::Rewrite { side, to, exit } => {
             let Parsed::Packet(packet) = parsed else {
                 panic!("{parsed:?} cannot be rewritten");
@@ -207,6 +222,7 @@ fn run(table: &Table, vector: &Vector) -> Outcome {
     Outcome {
         exit: exit.map(|exit| exit.name().to_string()),
         out: (!exit.is_some_and(Exit::is_drop)).then(|| hex(&bytes)),
+        to,
         untracked,
     }
 }
@@ -229,6 +245,7 @@ fn every_vector_comes_out_as_written() {
             let expected = Outcome {
                 exit: vector.exit.clone(),
                 out: vector.out.clone(),
+                to: vector.to.map(address),
                 untracked: vector.untracked,
             };
             let outcome = run(&table, vector);
@@ -244,6 +261,8 @@ fn every_vector_comes_out_as_written() {
         let elsewhere = [
             Exit::DropNotWritable,
             Exit::DropNoRoute,
+            Exit::DropFarNode,
+            Exit::DropSource,
             Exit::ForwardFormer,
             Exit::ForwardFull,
             Exit::DropStale,

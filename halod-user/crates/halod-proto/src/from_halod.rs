@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use halod_routes::RouteSet;
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageError, NodeName, Select, SelectKey, json};
+use crate::{Deliver, MessageError, NodeName, Select, SelectKey, json};
 
 /// A message from HaloD. The first is a [`FromHalod::Welcome`] or a [`FromHalod::Error`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +110,9 @@ pub struct ListenerInfo {
     /// What routes are told apart by; absent where it is the port.
     #[serde(default, skip_serializing_if = "Select::is_port")]
     pub select: Select,
+    /// How packets get to nodes; absent where they are rewritten.
+    #[serde(default, skip_serializing_if = "Deliver::is_nat")]
+    pub deliver: Deliver,
 }
 
 /// Protocol of a listener.

@@ -8,6 +8,7 @@
 //! [`ToHalod::parse`] and [`FromHalod::parse`] take a line and give a message that
 //! keeps every rule stated on its fields, and `to_line` is the way back.
 
+mod deliver;
 mod error;
 mod from_halod;
 mod hello;
@@ -17,6 +18,7 @@ mod name;
 mod select;
 mod to_halod;
 
+pub use deliver::Deliver;
 pub use error::{HelloError, LineError, MessageError, NameError, SelectKeyError};
 pub use from_halod::{FromHalod, ListenerInfo, MovedRoutes, NodeState, Protocol, Welcome};
 pub use hello::{Hello, is_resume_token};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use halod_proto::{
-    FromHalod, Hello, ListenerInfo, Load, MAX_LINE_TO_NODE, MovedRoutes, NodeName, NodeState,
-    Protocol, Select, SelectKey, ToHalod, VERSION, Welcome,
+    Deliver, FromHalod, Hello, ListenerInfo, Load, MAX_LINE_TO_NODE, MovedRoutes, NodeName,
+    NodeState, Protocol, Select, SelectKey, ToHalod, VERSION, Welcome,
 };
 use halod_routes::RouteSet;
 use proptest::collection::{btree_map, vec};
@@ -83,6 +83,7 @@ fn to_halod() -> impl Strategy<Value = ToHalod> {
 
 fn listener() -> impl Strategy<Value = ListenerInfo> {
     let select = prop_oneof![Just(Select::Port), Just(Select::Source), Just(Select::Flow)];
+    let deliver = prop_oneof![Just(Deliver::Nat), Just(Deliver::Dsr)];
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
     (
         any::<String>(),
@@ -91,15 +92,17 @@ fn listener() -> impl Strategy<Value = ListenerInfo> {
         any::<u16>(),
         any::<Option<u16>>(),
         select,
+        deliver,
     )
         .prop_map(
-            |(name, address, protocol, port, node_port, select)| ListenerInfo {
+            |(name, address, protocol, port, node_port, select, deliver)| ListenerInfo {
                 name,
                 address,
                 protocol,
                 port,
                 node_port,
                 select,
+                deliver,
             },
         )
 }
@@ -318,6 +321,7 @@ fn the_documented_forms() {
         port: 8000,
         node_port: None,
         select: Select::Port,
+        deliver: Deliver::Nat,
     };
     for (line, message) in [
         (

@@ -47,6 +47,7 @@ pub fn listeners(config: &Config) -> Vec<ListenerInfo> {
             port: l.port,
             node_port: l.node_port,
             select: l.select,
+            deliver: l.deliver,
         })
     });
     each.collect()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use halod_cluster::{Cluster, Former, ListenerInfo, NodeId, RouteId, Time, node_port};
 use halod_netlink::{Drain, Listener, Node, Table};
-use halod_proto::{Protocol, Select};
+use halod_proto::{Deliver, Protocol, Select};
 
 /// The whole table that the cluster has decided on, with the time that drains have left at `now`.
 /// The nodes that fill a slot are in it, and those that keep connections of draining routes.
@@ -78,6 +78,10 @@ fn kernel_listener(listener: &ListenerInfo) -> Listener {
             Select::Port => halod_netlink::Select::Port,
             Select::Source => halod_netlink::Select::Source,
             Select::Flow => halod_netlink::Select::Flow,
+        },
+        deliver: match listener.deliver {
+            Deliver::Nat => halod_netlink::Deliver::Nat,
+            Deliver::Dsr => halod_netlink::Deliver::Dsr,
         },
     }
 }

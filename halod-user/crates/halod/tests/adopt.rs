@@ -3,8 +3,8 @@
 use halod::adopt::{AdoptError, Start, start};
 use halod::table::{same_nodes, table};
 use halod_cluster::{
-    Cluster, Config, Failover, ListenerInfo, NodeId, NodeState, Saved, SavedDrain, SavedFormer,
-    SavedNode, Select, SelectKey, Time,
+    Cluster, Config, Deliver, Failover, ListenerInfo, NodeId, NodeState, Saved, SavedDrain,
+    SavedFormer, SavedNode, Select, SelectKey, Time,
 };
 use halod_netlink::{Drain, Former, Table};
 use halod_proto::Protocol;
@@ -35,6 +35,7 @@ fn config(routes: u32) -> Config {
             port: 8000,
             node_port: None,
             select: Select::Port,
+            deliver: Deliver::Nat,
         }],
         select_key: SelectKey([7; 16]),
     }

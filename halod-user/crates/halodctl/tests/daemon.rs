@@ -11,7 +11,7 @@ use halod_control::{
     ListenerReport, NodeReport, PlanReport, PlannedMove, Request, RouteReport, RouteRun,
     ScalingReport, StatusReport,
 };
-use halod_proto::{Load, NodeState, Select};
+use halod_proto::{Deliver, Load, NodeState, Select};
 use serde::Serialize;
 
 fn ok<T: Serialize>(report: T) -> Option<Vec<String>> {
@@ -204,6 +204,7 @@ fn nodes_and_listeners() {
         last_port: 8023,
         node_port: 9000,
         select: Select::Port,
+        deliver: Deliver::Nat,
     };
     let one_port = ListenerReport {
         name: "web".into(),
@@ -211,6 +212,7 @@ fn nodes_and_listeners() {
         last_port: 443,
         node_port: 8443,
         select: Select::Source,
+        deliver: Deliver::Dsr,
         ..listener.clone()
     };
     let listeners = ("listeners", ok([listener, one_port]));
@@ -250,8 +252,10 @@ fn nodes_and_listeners() {
 
     let text = stdout(&daemon.ctl(&["listeners"]));
     assert!(
-        text.contains("browsers  2001:db8:1::1  tcp       8000-8023  9000-9023  port\n")
-            && text.contains("web       2001:db8:1::1  tcp       443        8443       source\n"),
+        text.contains("browsers  2001:db8:1::1  tcp       8000-8023  9000-9023  port      nat\n")
+            && text.contains(
+                "web       2001:db8:1::1  tcp       443        8443       source    dsr\n"
+            ),
         "{text}"
     );
     assert_eq!(

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use halod_cluster::{
-    Action, Cluster, Command, Config, ConnId, Event, Failover, Hello, ListenerInfo, NodeId,
-    NodeName, Notice, ProbeId, Protocol, RouteSet, Saved, Select, SelectKey, Time,
+    Action, Cluster, Command, Config, ConnId, Deliver, Event, Failover, Hello, ListenerInfo,
+    NodeId, NodeName, Notice, ProbeId, Protocol, RouteSet, Saved, Select, SelectKey, Time,
 };
 use halod_proto::{Load, ToHalod, VERSION};
 
@@ -20,6 +20,7 @@ pub fn config(routes: u32, active_min: u32, reserve: u32) -> Config {
         port,
         node_port: None,
         select: Select::Port,
+        deliver: Deliver::Nat,
     };
     Config {
         cluster: "push".to_owned(),

@@ -47,7 +47,13 @@ pub(super) fn routes(facts: &Facts, findings: &mut Findings) {
                     .defaults
                     .iter()
                     .any(|route| route.device == *device && route.gateway == Some(*gateway));
-                if default {
+                if facts.cluster.needs_neighbours(address.is_ipv4()) {
+                    let text = format!(
+                        "{name} ({address}) is behind {gateway}: a listener with deliver = \"dsr\" reaches \
+                         only nodes on a network of this machine"
+                    );
+                    findings.add(CHECK, Level::Problem, text, Vec::new());
+                } else if default {
                     let text = format!(
                         "{name} ({address}) is reached by the default route, as clients are: its answers \
                          come back through HaloD only where {gateway} leads them here"
@@ -129,7 +135,15 @@ pub(super) fn answers(facts: &Facts, findings: &mut Findings) {
     if counters.is_empty() {
         return findings.unknown(CHECK, "the module's counters cannot be read");
     }
-    if there >= MANY && back == 0 {
+    if let Some(far) = counters.get("drop_far_node").filter(|far| **far > 0) {
+        let text = format!(
+            "{far} packets were dropped so far, since their node is on no network of this machine: \
+             what deliver = \"dsr\" needs"
+        );
+        return findings.add(CHECK, Level::Warning, text, Vec::new());
+    }
+    // What nodes answer to clients directly is not seen here.
+    if there >= MANY && back == 0 && facts.cluster.answered_here(None) {
         let text = format!(
             "{there} packets went to nodes, and no answer came back this way: on each node the route to \
              clients must lead here (`ip route get CLIENT` there tells), and no node may have another"

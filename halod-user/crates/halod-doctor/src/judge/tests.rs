@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use halod_config::Config;
-use halod_netlink::{Protocol, Status};
+use halod_netlink::{Deliver, Protocol, Status};
 use halod_tls::Certificate;
 use serde_json::json;
 
@@ -65,6 +65,7 @@ fn listener(address: &str) -> Listener {
         protocol: Protocol::Tcp,
         first: 8000,
         last: 8023,
+        deliver: Deliver::Nat,
     }
 }
 

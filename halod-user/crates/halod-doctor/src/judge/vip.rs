@@ -25,6 +25,16 @@ pub(super) fn vip(facts: &Facts, findings: &mut Findings) {
                     .iter()
                     .any(|net| net.contains(&vip) && net.prefix_len() < prefix)
         });
+        if let Some(device) = shared.filter(|_| !facts.cluster.answered_here(Some(vip))) {
+            let text = format!(
+                "{vip} is in the nodes' own network ({}), and they have it too: none of them may answer \
+                 ARP for it; on each node `sysctl -w net.ipv4.conf.all.arp_ignore=1 \
+                 net.ipv4.conf.all.arp_announce=2`",
+                device.name
+            );
+            findings.add(CHECK, Level::Warning, text, Vec::new());
+            continue;
+        }
         if let Some(device) = shared {
             let text = format!(
                 "{vip} is in the nodes' own network ({}): clients there get their answers from the \

@@ -2,7 +2,7 @@
 
 use halod_config::Config;
 use halod_control::{Client, ClientError, ListenerReport, NodeReport, Request, StatusReport};
-use halod_netlink::{Select, Table};
+use halod_netlink::{Deliver, Select, Table};
 use halod_proto::NodeState;
 
 use crate::facts::{Cluster, Listener, Node};
@@ -54,7 +54,15 @@ fn reported(listener: ListenerReport) -> Option<Listener> {
         address: listener.address,
         first: listener.port,
         last: listener.last_port,
+        deliver: deliver(listener.deliver),
     })
+}
+
+fn deliver(said: halod_proto::Deliver) -> Deliver {
+    match said {
+        halod_proto::Deliver::Nat => Deliver::Nat,
+        halod_proto::Deliver::Dsr => Deliver::Dsr,
+    }
 }
 
 fn known(node: NodeReport) -> Node {
@@ -82,6 +90,7 @@ fn listeners(config: Option<&Config>, table: Option<&Table>) -> Vec<Listener> {
                 },
                 first: listener.port,
                 last: last(listener.port, listener.select.ports(config.routes) as usize),
+                deliver: deliver(listener.deliver),
             })
         });
         return each.collect();
@@ -97,6 +106,7 @@ fn listeners(config: Option<&Config>, table: Option<&Table>) -> Vec<Listener> {
             Select::Port => last(listener.port, routes),
             Select::Source | Select::Flow => listener.port,
         },
+        deliver: listener.deliver,
     })
     .collect()
 }

@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use halod_proto::{
-    FromHalod, Hello, LineCodec, ListenerInfo, MAX_LINE_TO_HALOD, NodeState, Protocol, Select,
-    ToHalod, VERSION, Welcome,
+    Deliver, FromHalod, Hello, LineCodec, ListenerInfo, MAX_LINE_TO_HALOD, NodeState, Protocol,
+    Select, ToHalod, VERSION, Welcome,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -93,6 +93,7 @@ impl Halod {
             port: 8000,
             node_port: None,
             select: Select::Port,
+            deliver: Deliver::Nat,
         });
         peer.send(&FromHalod::Welcome(welcome));
         peer

@@ -1,9 +1,9 @@
 //! Routes that move, and a naive twin that knows of every connection where it was opened.
 
 use halod_packet::{
-    decide_error, decide_packet, uses, Address, AtomicCell, Decision, Drain, Draining, Exit, Flows,
-    Former, Hook, IcmpError, Input, Listener, Node, Packet, Parsed, Protocol, Select, SelectKey,
-    Side, Table, Target, FORMERS_MAX,
+    decide_error, decide_packet, uses, Address, AtomicCell, Decision, Deliver, Drain, Draining,
+    Exit, Flows, Former, Hook, IcmpError, Input, Listener, Node, Packet, Parsed, Protocol, Select,
+    SelectKey, Side, Table, Target, FORMERS_MAX,
 };
 
 use super::select::route_of;
@@ -157,6 +157,7 @@ pub fn table(ways: &[Way], turn: usize, previous: &[Drain]) -> Table {
             port,
             node_port,
             select,
+            deliver: Deliver::Nat,
         })
     };
     let listeners: Vec<Listener> = VIPS

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use halod_packet::{Address, Forward, Input, Listener, Node, Protocol, Select, SelectKey, Target};
+use halod_packet::{
+    Address, Deliver, Forward, Input, Listener, Node, Protocol, Select, SelectKey, Target,
+};
 use halod_packet::{Exit, Packet};
 use proptest::prelude::*;
 
@@ -79,6 +81,9 @@ impl Given {
             if !is_port(listener.node_port, listener) {
                 return false;
             }
+            if listener.deliver != Deliver::Nat && listener.node_port != listener.port {
+                return false;
+            }
             for offset in 0..self.ports(listener) {
                 let port = u32::from(listener.port) + offset;
                 if !exposed.insert((listener.address, listener.protocol, port)) {
@@ -114,6 +119,9 @@ impl Given {
             if !is_port(target.port, listener) {
                 return false;
             }
+            if listener.deliver != Deliver::Nat && target.port != listener.port {
+                return false;
+            }
             if !targeted.insert((target.node, target.listener)) {
                 return false;
             }
@@ -134,7 +142,8 @@ impl Given {
         for (n, node) in self.nodes.iter().enumerate() {
             for (l, listener) in self.listeners.iter().enumerate() {
                 for address in addresses(node) {
-                    if v4(address) != v4(listener.address) {
+                    // What arrives as it is is not answered by way of HaloD.
+                    if listener.deliver != Deliver::Nat || v4(address) != v4(listener.address) {
                         continue;
                     }
                     for offset in 0..self.ports(listener) {
@@ -175,6 +184,12 @@ impl Given {
                 let Some(address) = addresses.first() else {
                     return Forward::Drop(Exit::DropNoAddress);
                 };
+                if listener.deliver != Deliver::Nat {
+                    return Forward::As {
+                        address: *address,
+                        deliver: listener.deliver,
+                    };
+                }
                 return Forward::To {
                     address: *address,
                     port: self.node_port(n, l, offset) as u16,
@@ -284,14 +299,22 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
             Select::Source,
             Select::Flow,
         ]),
+        prop::sample::select(vec![Deliver::Nat, Deliver::Nat, Deliver::Dsr]),
+        prop::bool::weighted(if spoilt { 0.02 } else { 0.0 }),
     )
-        .prop_map(|(address, protocol, port, node_port, select)| Listener {
-            address,
-            protocol,
-            port,
-            node_port,
-            select,
-        });
+        .prop_map(
+            |(address, protocol, port, node_port, select, deliver, wrong)| Listener {
+                address,
+                protocol,
+                port,
+                node_port: match deliver {
+                    Deliver::Nat => node_port,
+                    _ => port + u16::from(wrong),
+                },
+                select,
+                deliver,
+            },
+        );
     let odds = if spoilt { 0.85 } else { 0.9 };
     let id = if spoilt { 0u32..60 } else { 1..2_000_000_000 };
     let node = (

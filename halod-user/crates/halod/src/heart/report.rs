@@ -205,6 +205,7 @@ impl<K> Heart<K> {
                 last_port: l.port.saturating_add(more(l.select)),
                 node_port: l.node_port.unwrap_or(l.port),
                 select: l.select,
+                deliver: l.deliver,
             })
             .collect()
     }

@@ -123,6 +123,7 @@ fn text(report: &Report) -> String {
                 listener.port.to_string(),
                 listener.node_port.unwrap_or(listener.port).to_string(),
                 listener.select.to_string(),
+                listener.deliver.to_string(),
             ]
         });
     let nodes = report.nodes.iter().map(|node| {

@@ -8,8 +8,8 @@ use crate::daemon::ask;
 use crate::failure::Failure;
 use crate::output::{Output, table};
 
-const HEADER: [&str; 6] = [
-    "NAME", "ADDRESS", "PROTOCOL", "PORTS", "ON NODES", "ROUTE BY",
+const HEADER: [&str; 7] = [
+    "NAME", "ADDRESS", "PROTOCOL", "PORTS", "ON NODES", "ROUTE BY", "DELIVER",
 ];
 
 pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
@@ -19,7 +19,7 @@ pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     })
 }
 
-fn row(listener: &ListenerReport) -> [String; 6] {
+fn row(listener: &ListenerReport) -> [String; 7] {
     let more = listener.last_port.saturating_sub(listener.port);
     let ports = |first: u16| match listener.select {
         Select::Port => format!("{first}-{}", first.saturating_add(more)),
@@ -32,5 +32,6 @@ fn row(listener: &ListenerReport) -> [String; 6] {
         ports(listener.port),
         ports(listener.node_port),
         listener.select.to_string(),
+        listener.deliver.to_string(),
     ]
 }

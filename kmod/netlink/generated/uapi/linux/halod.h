@@ -31,6 +31,18 @@ enum halod_select {
 	HALOD_SELECT_FLOW,
 };
 
+/**
+ * enum halod_deliver - How a listener's packets get to their node.
+ * @HALOD_DELIVER_NAT: Rewritten to the node's address and port; its answers
+ *   come back by this machine, and are rewritten too.
+ * @HALOD_DELIVER_DSR: Unchanged, to the node's link address. The node has the
+ *   VIP, and answers the client directly.
+ */
+enum halod_deliver {
+	HALOD_DELIVER_NAT,
+	HALOD_DELIVER_DSR,
+};
+
 enum {
 	HALOD_A_STATUS_VERSION = 1,
 	HALOD_A_STATUS_GENERATION,
@@ -52,6 +64,7 @@ enum {
 	HALOD_A_LISTENER_PORT,
 	HALOD_A_LISTENER_NODE_PORT,
 	HALOD_A_LISTENER_SELECT,
+	HALOD_A_LISTENER_DELIVER,
 
 	__HALOD_A_LISTENER_MAX,
 	HALOD_A_LISTENER_MAX = (__HALOD_A_LISTENER_MAX - 1)

@@ -228,6 +228,20 @@ fn ways_to_nodes() {
     );
     assert!(found[1].text.contains("by the default route"), "{found:?}");
     assert_eq!(way(by("192.0.2.254", NODES)), []);
+    // What is sent to nodes' link addresses goes to no router.
+    let found = wrong(|it| {
+        it.network
+            .ways
+            .insert(ip("192.0.2.11"), by("192.0.2.254", NODES));
+        it.cluster.listeners[0].deliver = Deliver::Dsr;
+    });
+    one(
+        &found,
+        "routes",
+        Level::Problem,
+        "is behind 192.0.2.254",
+        &[],
+    );
     let silent = |lost| {
         wrong(|it| {
             it.network.neighbours[0].answers = Answers::No;
@@ -258,6 +272,18 @@ fn ways_to_nodes() {
         "no answer came back",
         &[],
     );
+    // None does where all nodes answer directly.
+    let found = wrong(|it| {
+        it.kernel.counters.insert("reverse".into(), 0);
+        for listener in &mut it.cluster.listeners {
+            listener.deliver = Deliver::Dsr;
+        }
+    });
+    assert_eq!(found, []);
+    let found = wrong(|it| {
+        it.kernel.counters.insert("drop_far_node".into(), 3);
+    });
+    one(&found, "answers", Level::Warning, "3 packets", &[]);
 }
 
 #[test]

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that go to their node as they are. Softirq, or process context for this machine's own
+//! packets: nothing here sleeps.
+
+use crate::ffi::netfilter::{hook_at, Context, Verdict};
+use crate::ffi::skb::Skb;
+use crate::hooks::family;
+use crate::namespace::Namespace;
+use crate::packet::{Address, Deliver, Exit, Hook};
+use crate::table::Table;
+
+impl Namespace {
+    /// Sends a packet on to a node.
+    pub(crate) fn deliver<const POINT: u32, const V6: bool>(
+        &self,
+        table: &Table,
+        context: Context<'_>,
+        mut skb: Skb<'_>,
+        node: &Address,
+        deliver: Deliver,
+        exit: Exit,
+    ) -> Verdict {
+        if context.may_track(family(V6)) {
+            skb.set_untracked();
+        }
+        let routed = match (deliver, hook_at(POINT)) {
+            // The kernel forwards it then as it does all others, with TTL, MTU and every rule.
+            (Deliver::Dsr, Hook::PreRouting) => {
+                table
+                    .routes_found
+                    .give_neighbour(family(V6), &mut skb, node)
+            }
+            (Deliver::Dsr, Hook::LocalOut) => {
+                context.route_to_neighbour(family(V6), &mut skb, node)
+            }
+            // Decided at no other hook, and of no other listener.
+            _ => Err(Exit::DropMalformed),
+        };
+        if let Err(exit) = routed {
+            return self.leave(exit);
+        }
+        skb.set_balanced();
+        self.leave(exit)
+    }
+}

@@ -1,0 +1,271 @@
+"""Packets are left as they are and sent to the node's link address; the node has the VIP, and answers the client
+directly: every route, a drain, what a node that died had, and ICMP errors on both ways.
+"""
+
+import json
+import socket
+
+from lab import addresses, direct
+from lab.addresses import APPS_PORT, BRIDGE, BROWSERS_PORT, NODES_GATEWAY4, NODES_GATEWAY6, ROUTES, VIP4, VIP6
+from lab.checks import check, equal
+from lab.kernel import Kernel, Refused, Table, lab_listeners
+from lab.lab import Lab
+from lab.netns import Namespace
+from lab.topology import Topology
+from lab.traffic import FAMILIES, Flow, Traffic, ask
+from lab.transfer import transfer
+from lab.wait import until
+
+SIZE = 512 << 10
+NARROW = 1280
+REDIRECTS = """
+table inet watch {
+    counter redirects { }
+    chain output {
+        type filter hook output priority filter; policy accept;
+        icmp type redirect counter name redirects
+        icmpv6 type nd-redirect counter name redirects
+    }
+}
+"""
+
+
+def run(lab: Lab) -> None:
+    net = lab.net
+    back = direct.WayBack(net, 4)
+    net.halod.run("nft", "-f", "-", input=REDIRECTS)
+    direct.echoes(net, 3)
+    kernel = lab.kernel()
+
+    every_route(lab, kernel)
+    path_mtu(lab, kernel, back)
+    hops(net)
+    errors_to_the_right_node(lab, kernel)
+    drain(lab, kernel)
+    own_machine(lab, kernel)
+    not_a_neighbour(lab, kernel)
+    refused(lab, kernel)
+    check("packets 0 bytes 0" in net.halod.run("nft", "list", "counters").stdout, "nobody was told of another way")
+    back.close()
+
+
+def table(lab: Lab, routes: list[int]) -> Table:
+    """The laboratory's table, all of it delivered so."""
+    return lab.table(routes, lab_listeners("tcp", "udp", deliver="dsr"))
+
+
+def grown(kernel: Kernel, before: dict[str, int]) -> dict[str, int]:
+    """What was counted since, but what has nothing to do with HaloD."""
+    counters = kernel.counters().items()
+    return {name: count - before[name] for name, count in counters if count != before[name] and name != "pass"}
+
+
+def every_route(lab: Lab, kernel: Kernel) -> None:
+    holders = [route % 3 + 1 for route in range(ROUTES)]
+    kernel.commit(table(lab, holders))
+    equal({listener.deliver for listener in kernel.table().listeners}, {"dsr"}, "the listeners as the kernel tells them")
+    before = kernel.counters()
+    for vip in (VIP4, VIP6):
+        for protocol in ("tcp", "udp"):
+            for base in (BROWSERS_PORT, APPS_PORT):
+                for index, node in enumerate(holders):
+                    answer = ask(lab.net.clients, vip, base + index, protocol)
+                    equal(answer, f"n{node} {base + index}", f"who answers {protocol} {vip} port {base + index}")
+    equal(set(grown(kernel, before)), {"forward"}, "exits of what has passed HaloD")
+
+
+def path_mtu(lab: Lab, kernel: Kernel, back: direct.WayBack) -> None:
+    net = lab.net
+    kernel.commit(table(lab, [1] * ROUTES))
+    for vip in (VIP4, VIP6):
+        client = addresses.CLIENTS.address(6 if ":" in vip else 4)
+        # A router on the way back finds the node's answers too big, and tells the VIP.
+        back.mtu(NARROW)
+        before = kernel.counters()
+        transfer(net.clients, vip, SIZE, f"{vip}, narrow on the way back")
+        check(grown(kernel, before).get("icmp_to_node", 0) > 0, "an error to the node came by HaloD")
+        equal(known_mtu(net.node(1), client), NARROW, f"path MTU that the node knows of the way to {client}")
+        back.mtu(1500)
+        forget(net)
+        # HaloD's kernel finds the client's packets too big.
+        devices = [BRIDGE, *(addresses.node(number).port for number in (1, 2, 3, 4)), "back"]
+        for device in devices:
+            net.halod.run("ip", "link", "set", device, "mtu", NARROW)
+        transfer(net.clients, vip, SIZE, f"{vip}, narrow on the way to the node")
+        equal(known_mtu(net.clients, vip), NARROW, f"path MTU that the client knows of the way to {vip}")
+        for device in devices:
+            net.halod.run("ip", "link", "set", device, "mtu", 1500)
+        drops = [name for name in grown(kernel, before) if name.startswith("drop_")]
+        equal(drops, [], "drops")
+        forget(net)
+    # In pieces, both ways: larger than any link.
+    for vip in (VIP4, VIP6):
+        with net.clients.entered():
+            sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_DGRAM)
+        with sock:
+            sock.settimeout(10)
+            sock.connect((vip, BROWSERS_PORT))
+            sock.send(b"x" * 4096)
+            equal(sock.recv(8192), f"n1 {BROWSERS_PORT} ".encode() + b"x" * 4096, f"4,096 bytes to {vip}, and back")
+
+
+def forget(net: Topology) -> None:
+    """What both ends have learnt of paths."""
+    for namespace in (net.clients, net.node(1)):
+        for family in (4, 6):
+            namespace.run("ip", f"-{family}", "route", "flush", "cache")
+
+
+def known_mtu(namespace: Namespace, address: str) -> int:
+    """What the kernel has learnt of the path to an address; 0 for nothing."""
+    (route,) = json.loads(namespace.run("ip", "-json", "route", "get", address).stdout)
+    return next((metrics["mtu"] for metrics in route.get("metrics", []) if "mtu" in metrics), 0)
+
+
+def hops(net: Topology) -> None:
+    """HaloD is a router, and the next hop is the node, by the VIP's address. ICMPv6 has HaloD say that too by the
+    VIP, since it is the destination of what it is about, and HaloD's.
+    """
+    for vip, gateway in ((VIP4, addresses.CLIENTS.gateway4), (VIP6, VIP6)):
+        argv = ["traceroute", "-n", "-q", "1", "-w", "5", "-m", "8", "-T", "-p", BROWSERS_PORT, vip]
+        lines = net.clients.run(*argv).stdout.splitlines()[1:]
+        equal([line.split()[1] for line in lines], [gateway, vip], f"traceroute {vip}")
+
+
+def errors_to_the_right_node(lab: Lab, kernel: Kernel) -> None:
+    """Clients that have gone say so to the VIP; it is the node that has sent them something who hears it."""
+    kernel.commit(table(lab, [1, 2] * (ROUTES // 2)))
+    for vip, name in ((VIP4, "Icmp"), (VIP6, "Icmp6")):
+        for number in (1, 2):
+            node = lab.net.node(number)
+            with node.entered():
+                sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_DGRAM)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with sock:
+                # No server's: one that speaks from a listener's port, to a port where nobody is.
+                sock.bind((vip, BROWSERS_PORT + 200))
+                sock.connect((addresses.CLIENTS.address(6 if ":" in vip else 4), 9))
+            before, heard = kernel.counters(), unreachable(node, name)
+            others = unreachable(lab.net.node(3 - number), name)
+            speak(node, vip, BROWSERS_PORT + number - 1)
+            until(f"n{number} to hear that nobody is there", lambda: unreachable(node, name) > heard)
+            equal(unreachable(lab.net.node(3 - number), name), others, "what the other node has heard")
+            equal(grown(kernel, before), {"icmp_to_node": 1}, "exits")
+
+
+def speak(node: Namespace, vip: str, port: int) -> None:
+    """Sends a datagram from a port of the VIP on which a server is, to one of the client's where nobody is."""
+    script = (
+        "import socket, sys\n"
+        "vip, port, to = sys.argv[1], int(sys.argv[2]), sys.argv[3]\n"
+        "six = ':' in vip\n"
+        "head = port.to_bytes(2, 'big') + (9).to_bytes(2, 'big') + (8).to_bytes(2, 'big') + bytes(2)\n"
+        "sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)\n"
+        "if six: sock.setsockopt(socket.IPPROTO_IPV6, 7, 6)\n"  # IPV6_CHECKSUM
+        "sock.bind((vip, 0))\n"
+        "sock.sendto(head, (to, 0))\n"
+    )
+    client = addresses.CLIENTS.address(6 if ":" in vip else 4)
+    node.run("python3", "-c", script, vip, port, client)
+
+
+def unreachable(namespace: Namespace, name: str) -> int:
+    """How many errors of the kind destination unreachable a machine has got."""
+    if name == "Icmp6":
+        text = namespace.run("cat", "/proc/net/snmp6").stdout
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("Icmp6InDestUnreachs")))
+    names, values = (line.split() for line in namespace.run("cat", "/proc/net/snmp").stdout.splitlines() if line.startswith("Icmp:"))
+    return int(values[names.index("InDestUnreachs")])
+
+
+def drain(lab: Lab, kernel: Kernel) -> None:
+    """What n1 has stays there while new connections go to n2; what it still has when the drain ends is reset."""
+
+    def open_at(name: str) -> Traffic:
+        flows = [Flow(vip, BROWSERS_PORT + index) for vip in (VIP4, VIP6) for index in range(0, ROUTES, 3)]
+        traffic = Traffic(lab.net.clients, flows, pause=0.1).start()
+        equal({flow.node.split()[0] for flow in flows if flow.node}, {name}, "who greets new connections")
+        equal(traffic.errors(), [], "errors of new connections")
+        return traffic
+
+    kernel.commit(table(lab, [1] * ROUTES))
+    first = open_at("n1")
+    before = kernel.counters()
+    kernel.commit(table(lab, [2] * ROUTES).drain(1, udp=60_000))
+    second = open_at("n2")
+    equal(ask(lab.net.clients, VIP4, BROWSERS_PORT, "udp"), f"n1 {BROWSERS_PORT}", "who has UDP that stays")
+    answers = first.answers()
+    until("connections of n1 to go on", lambda: first.answers() > answers + 3 * len(first.flows))
+    equal(first.errors() + second.errors(), [], "errors while routes drain")
+    check(grown(kernel, before)["forward_former"] > 0, "packets went to the former node")
+    kernel.commit(table(lab, [2] * ROUTES))
+    until("what n1 still had to be reset by n2", lambda: len(first.errors()) == len(first.flows))
+    first.stop()
+    equal(second.stop(), [], "errors of n2's connections, to their end")
+    # A node dies, n3 takes its routes, and idle clients learn of it as soon as they speak.
+    third = open_at("n2")
+    lab.net.link(addresses.node(2), up=False)
+    kernel.commit(table(lab, [3] * ROUTES))
+    until("what n2 had to be reset by n3", lambda: len(third.errors()) == len(third.flows))
+    third.stop()
+    open_at("n3").stop()
+    lab.net.link(addresses.node(2), up=True)
+
+
+def own_machine(lab: Lab, kernel: Kernel) -> None:
+    """A program on HaloD's machine, from an address that no node has. IPv4 has to be told that a VIP may come in."""
+    net = lab.net
+    net.halod.sysctl(**{f"ipv4__conf__{BRIDGE}__accept_local": 1})
+    before = kernel.counters()
+    for vip, own in ((VIP4, NODES_GATEWAY4), (VIP6, NODES_GATEWAY6)):
+        with net.halod.entered():
+            sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_STREAM)
+        with sock, sock.makefile("rb") as lines:
+            sock.settimeout(10)
+            sock.bind((own, 0))
+            sock.connect((vip, BROWSERS_PORT))
+            equal(lines.readline().decode().strip(), f"n3 {BROWSERS_PORT}", f"who answers {own}")
+        try:
+            ask(net.halod, vip, BROWSERS_PORT, timeout=1)
+            raise AssertionError("a connection from the VIP itself came about")
+        except OSError:
+            pass
+    found = grown(kernel, before)
+    check(found["local_out"] >= 6, f"packets of this machine's own: {found}")
+    check(found["drop_own_vip"] >= 2, f"packets from the VIP itself: {found}")
+
+
+def not_a_neighbour(lab: Lab, kernel: Kernel) -> None:
+    """A node behind a router, or on no network at all: dropped, and named."""
+    for vip, node, gateway in ((VIP4, addresses.node(3).v4, addresses.node(1).v4), (VIP6, addresses.node(3).v6, addresses.node(1).v6)):
+        family = f"-{6 if ':' in vip else 4}"
+        for route, exit in (("via " + gateway, "drop_far_node"), ("dev lo", "drop_far_node")):
+            lab.net.halod.run("ip", family, "route", "add", *(("local",) if "lo" in route else ()), node, *route.split())
+            before = kernel.counters()
+            try:
+                ask(lab.net.clients, vip, BROWSERS_PORT, timeout=1)
+                raise AssertionError(f"somebody answers, with the node {route}")
+            except OSError:
+                pass
+            # Something of an earlier connection may still have been on its way.
+            found = grown(kernel, before)
+            drops = {name for name in found if name.startswith("drop_")}
+            check(drops == {exit} and found[exit] > 0, f"exits, with the node {route}: {found}")
+            lab.net.halod.run("ip", family, "route", "del", *(("local",) if "lo" in route else ()), node, *route.split())
+        equal(ask(lab.net.clients, vip, BROWSERS_PORT), f"n3 {BROWSERS_PORT}", "who answers when it is a neighbour again")
+
+
+def refused(lab: Lab, kernel: Kernel) -> None:
+    """Packets that keep their ports cannot go to others."""
+    generation = kernel.generation()
+    wrong = table(lab, [1] * ROUTES).attributes()
+    wrong["listener"][2]["node-port"] = 18000
+    own = table(lab, [1] * ROUTES).attributes()
+    own["node"][0]["target"] = [{"listener": 3, "port": 18000}]
+    for attributes, why in ((wrong, "listener 2: node-port 18000, but packets keep their port"), (own, "node 1, listener 3: packets keep their port")):
+        try:
+            kernel.commit_raw({"expected-generation": generation, **attributes})
+            raise AssertionError(f"accepted: {why}")
+        except Refused as refusal:
+            check(why in str(refusal), f"{why}: {refusal}")
+    equal(kernel.generation(), generation, "the generation after refusals")
