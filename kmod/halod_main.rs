@@ -3,7 +3,8 @@
 //! HaloD's kernel module: shares out numbered routes among nodes, packet by packet.
 //!
 //! A packet passes `ffi/netfilter.rs` (the hook), `hooks.rs` (what the hook does), `packet/` (what
-//! that is by the route table) and `ffi/skb.rs` (the bytes). A command passes `ffi/genl.rs` (the
+//! that is by the route table) and `ffi/skb.rs` (the bytes); most pass `ffi/ingress.rs` and `ingress.rs`
+//! before, and are sent on from there (`ffi/way.rs`). A command passes `ffi/genl.rs` (the
 //! request), `netlink/` (what it means), `namespace.rs` (where the table is) and `table.rs`.
 
 use kernel::prelude::*;
@@ -12,6 +13,7 @@ mod deliver;
 mod ffi;
 mod flows;
 mod hooks;
+mod ingress;
 mod namespace;
 mod netlink;
 #[allow(dead_code, unreachable_pub, unused_imports)]

@@ -238,7 +238,11 @@ impl Namespace {
 
     /// What a packet's addresses say of it; None where they are not in one piece.
     #[inline(always)]
-    fn concern<const V6: bool>(table: &Table, hook: Hook, skb: &Skb<'_>) -> Option<Concern> {
+    pub(crate) fn concern<const V6: bool>(
+        table: &Table,
+        hook: Hook,
+        skb: &Skb<'_>,
+    ) -> Option<Concern> {
         let filter = table.filter();
         match family(V6) {
             Family::V4 => Some(packet::concern_v4(filter, hook, skb.head()?)),

@@ -8,12 +8,14 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 
 use crate::ffi::defrag::Defrag;
+use crate::ffi::netdev::Devices;
 use crate::ffi::netfilter::{Family, Hooks};
 use crate::ffi::percpu::PerCpuCounters;
 use crate::ffi::pernet::Net;
 use crate::ffi::rcu::{Moment, Prepared, Published, ReadSide};
 use crate::ffi::route::Routes;
 use crate::flows::FlowMemory;
+use crate::ingress::{Detour, FastPath};
 use crate::packet::{self, Drain, Exit, Refusal};
 use crate::table::{BuildError, Request, Table};
 
@@ -22,6 +24,9 @@ use crate::table::{BuildError, Request, Table};
 pub(crate) struct Namespace {
     table: Published<Table>,
     counters: PerCpuCounters<{ Exit::COUNT }>,
+    /// The same of packets that took the fast path.
+    fast: PerCpuCounters<{ Exit::COUNT }>,
+    detours: PerCpuCounters<{ Detour::COUNT }>,
     #[pin]
     writer: Mutex<Writer>,
 }
@@ -32,6 +37,8 @@ struct Writer {
     generation: u64,
     /// Registered as long as there is a table: a namespace without one pays nothing.
     hooks: Option<Hooks>,
+    /// The devices by which packets may take the fast path, unless it is off.
+    devices: Option<Pin<KBox<Devices>>>,
     /// Fragments are put together as long as there is a listener of their IP version.
     defrag4: Option<Defrag>,
     defrag6: Option<Defrag>,
@@ -50,6 +57,8 @@ struct Writer {
 impl Writer {
     /// Leaves all packets alone.
     fn stop(&mut self) {
+        // Before the other hooks: these go by the same routes.
+        self.devices = None;
         (self.hooks, self.routes) = (None, None);
         (self.defrag4, self.defrag6) = (None, None);
     }
@@ -114,9 +123,12 @@ impl Namespace {
         try_pin_init!(Self {
             table: Published::empty(),
             counters: PerCpuCounters::new()?,
+            fast: PerCpuCounters::new()?,
+            detours: PerCpuCounters::new()?,
             writer <- new_mutex!(Writer {
                 generation: 0,
                 hooks: None,
+                devices: None,
                 defrag4: None,
                 defrag6: None,
                 drains: KVVec::new(),
@@ -147,7 +159,40 @@ impl Namespace {
 
     /// How many packets have left by `exit`.
     pub(crate) fn counted(&self, exit: Exit) -> u64 {
-        self.counters.sum(exit.index())
+        let index = exit.index();
+        self.counters.sum(index).wrapping_add(self.fast.sum(index))
+    }
+
+    /// Counts a packet that left by `exit` on the fast path.
+    #[inline(always)]
+    pub(crate) fn count_fast(&self, exit: Exit) {
+        self.fast.increment(exit.index());
+    }
+
+    /// How many packets have taken the fast path.
+    pub(crate) fn counted_fast(&self) -> u64 {
+        let counts = Exit::ALL.iter().map(|exit| self.fast.sum(exit.index()));
+        counts.fold(0, u64::wrapping_add)
+    }
+
+    /// Counts a packet that did not take the fast path.
+    #[inline(always)]
+    pub(crate) fn count_detour(&self, detour: Detour) {
+        self.detours.increment(detour as usize);
+    }
+
+    /// How many packets that was, by the index of its name.
+    pub(crate) fn counted_detour(&self, index: usize) -> u64 {
+        self.detours.sum(index)
+    }
+
+    /// Whether packets may take the fast path that arrive by a device.
+    pub(crate) fn watches(self: Pin<&Self>, device: u32) -> bool {
+        let writer = self.writer.lock();
+        writer
+            .devices
+            .as_ref()
+            .is_some_and(|devices| devices.has(device))
     }
 
     /// Builds a table and puts it into force if the generation is `expected`; all or nothing. The new
@@ -188,15 +233,20 @@ impl Namespace {
         let (wanted4, wanted6) = (table.listens(Family::V4), table.listens(Family::V6));
         let defrag4 = missing(&writer.defrag4, wanted4, net, Family::V4)?;
         let defrag6 = missing(&writer.defrag6, wanted6, net, Family::V6)?;
+        let fast = table.request.fast_path != FastPath::Off;
         let prepared = Prepared::new(table)?;
         if writer.hooks.is_none() {
             writer.hooks = Some(Hooks::register(net, self, routes.clone())?);
+        }
+        if fast && writer.devices.is_none() {
+            writer.devices = Some(Devices::watch(net, self)?);
         }
         // Nothing fails from here on.
         self.table.replace(Some(prepared));
         writer.replaced = Moment::now();
         (writer.generation, writer.drains, writer.flows) = (next, drains, flows);
         writer.routes = Some(routes);
+        writer.devices = writer.devices.take().filter(|_| fast);
         writer.defrag4 = writer.defrag4.take().or(defrag4).filter(|_| wanted4);
         writer.defrag6 = writer.defrag6.take().or(defrag6).filter(|_| wanted6);
         Ok(next)

@@ -10,6 +10,7 @@ use crate::ffi::clock;
 use crate::ffi::netfilter::Family;
 use crate::ffi::route::Routes;
 use crate::flows::{Cell, FlowMemory};
+use crate::ingress::FastPath;
 use crate::packet::{
     self, Address, Addresses, Bucket, Drain, Draining, Former, Id, Input, Listener, Node, Range,
     Refusal, SelectKey, Source, Storage, Target, View,
@@ -43,6 +44,8 @@ pub(crate) struct Request {
     pub(crate) formers: KVVec<Former>,
     /// The key by which listeners with one port tell routes apart.
     pub(crate) select_key: Option<SelectKey>,
+    /// Which packets do without the kernel's IP layers.
+    pub(crate) fast_path: FastPath,
 }
 
 /// Why a table could not be made.

@@ -8,4 +8,5 @@
 
 #include "deliver.h"
 #include "helpers.h"
+#include "ingress.h"
 #include "halod_nl.h"

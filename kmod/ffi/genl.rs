@@ -475,3 +475,33 @@ unsafe extern "C" fn halod_nl_get_counters_dumpit(
         )
     }
 }
+
+/// `get-fast-path`.
+///
+/// # Safety
+///
+/// As above.
+#[no_mangle]
+unsafe extern "C" fn halod_nl_get_fast_path_dumpit(
+    skb: *mut bindings::sk_buff,
+    cb: *mut bindings::netlink_callback,
+) -> c_int {
+    let handler = netlink::dump::fast_path;
+    // SAFETY: By the function's contract.
+    unsafe { dump_it(skb, cb, bindings::HALOD_CMD_GET_FAST_PATH, handler) }
+}
+
+/// `get-devices`.
+///
+/// # Safety
+///
+/// As above.
+#[no_mangle]
+unsafe extern "C" fn halod_nl_get_devices_dumpit(
+    skb: *mut bindings::sk_buff,
+    cb: *mut bindings::netlink_callback,
+) -> c_int {
+    let handler = netlink::dump::devices;
+    // SAFETY: By the function's contract.
+    unsafe { dump_it(skb, cb, bindings::HALOD_CMD_GET_DEVICES, handler) }
+}

@@ -76,9 +76,17 @@ int halod_softirq_cpu(void)
 	return smp_processor_id();
 }
 
-bool halod_route_holds(struct dst_entry *dst, u32 cookie)
+bool halod_route6_holds(struct dst_entry *dst, u32 cookie)
 {
 	return dst_check(dst, cookie);
+}
+
+bool halod_route4_holds(struct dst_entry *dst)
+{
+	/* As ipv4_dst_check() has it. */
+	return READ_ONCE(dst->obsolete) == DST_OBSOLETE_FORCE_CHK &&
+	       dst_rtable(dst)->rt_genid ==
+		       rt_genid_ipv4(dev_net_rcu(dst_dev_rcu(dst)));
 }
 
 void halod_skb_set_route(struct sk_buff *skb, struct dst_entry *dst,
@@ -127,27 +135,51 @@ static struct dst_entry *route_is_own(struct sk_buff *skb)
 	return NULL;
 }
 
-static struct dst_entry *route_find4(struct sk_buff *skb)
+static struct dst_entry *route_find4(struct sk_buff *skb, __be32 source,
+				     __be32 destination)
 {
 	struct net *net = dev_net(skb->dev);
-	const struct iphdr *iph = ip_hdr(skb);
 	const struct rtable *rt;
 
 	if (!halod_routes_are_plain(net, false) ||
-	    ip_route_input_noref(skb, iph->daddr, iph->saddr, ip4h_dscp(iph),
-				 skb->dev))
+	    ip_route_input_noref(skb, destination, source,
+				 ip4h_dscp(ip_hdr(skb)), skb->dev))
 		return NULL;
 	rt = skb_rtable(skb);
 	return rt->rt_type == RTN_UNICAST ? skb_dst(skb) : route_is_own(skb);
 }
 
-static struct dst_entry *route_find6(struct sk_buff *skb, u32 *cookie)
+/* As ip6_route_input() does where there are only the usual rules. */
+static void route_input6(struct sk_buff *skb, const struct in6_addr *source,
+			 const struct in6_addr *destination)
+{
+	const struct ipv6hdr *hdr = ipv6_hdr(skb);
+	struct flowi6 fl6 = {
+		.flowi6_iif = skb->dev->ifindex,
+		.daddr = *destination,
+		.saddr = *source,
+		.flowlabel = ip6_flowinfo(hdr),
+		.flowi6_mark = skb->mark,
+		.flowi6_proto = hdr->nexthdr,
+	};
+
+	skb_dst_drop(skb);
+	skb_dst_set_noref(skb, ip6_route_input_lookup(dev_net(skb->dev),
+						      skb->dev, &fl6, skb,
+						      RT6_LOOKUP_F_HAS_SADDR |
+						      RT6_LOOKUP_F_DST_NOREF));
+}
+
+static struct dst_entry *route_find6(struct sk_buff *skb,
+				     const struct in6_addr *source,
+				     const struct in6_addr *destination,
+				     u32 *cookie)
 {
 	const struct rt6_info *rt;
 
 	if (!halod_routes_are_plain(dev_net(skb->dev), true))
 		return NULL;
-	ip6_route_input(skb);
+	route_input6(skb, source, destination);
 	rt = dst_rt6_info(skb_dst(skb));
 	if (rt->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST))
 		return route_is_own(skb);
@@ -168,14 +200,26 @@ bool halod_skb_is_bridged(const struct sk_buff *skb)
 #endif
 }
 
-struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie)
+struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6,
+				   const void *source, const void *destination,
+				   u32 *cookie)
 {
 	struct dst_entry *dst;
 
 	if (halod_skb_is_bridged(skb))
 		return NULL;
-	dst = v6 ? route_find6(skb, cookie) : route_find4(skb);
+	if (v6)
+		dst = route_find6(skb, source, destination, cookie);
+	else
+		dst = route_find4(skb, *(const __be32 *)source,
+				  *(const __be32 *)destination);
 	return dst && dst_hold_safe(dst) ? dst : NULL;
+}
+
+void halod_skb_forget_route(struct sk_buff *skb)
+{
+	skb_dst_drop(skb);
+	IPCB(skb)->flags = 0;
 }
 
 u64 halod_jiffies(void)

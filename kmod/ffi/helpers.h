@@ -29,12 +29,18 @@ halod_hook_operations(const struct nf_hook_entries *entries);
 int halod_softirq_cpu(void);
 
 /*
- * Routes of packets in PRE_ROUTING. halod_route_find() has the kernel find the
- * packet's, and gives it with a reference where others between the same
- * addresses take it too; else NULL. The cookie is for halod_route_holds().
+ * Routes of packets that have arrived. halod_route_find() has the kernel find
+ * the packet's, as if it were between these addresses, and gives it with a
+ * reference where others between the same addresses take it too; else NULL.
+ * The packet may have it then too. The cookie is for halod_route6_holds().
  */
-struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6, u32 *cookie);
-bool halod_route_holds(struct dst_entry *dst, u32 cookie);
+struct dst_entry *halod_route_find(struct sk_buff *skb, bool v6,
+				   const void *source, const void *destination,
+				   u32 *cookie);
+/* Before and after a search on behalf of the fast path. */
+void halod_skb_forget_route(struct sk_buff *skb);
+bool halod_route4_holds(struct dst_entry *dst);
+bool halod_route6_holds(struct dst_entry *dst, u32 cookie);
 void halod_skb_set_route(struct sk_buff *skb, struct dst_entry *dst,
 			 bool redirect);
 bool halod_skb_redirects(const struct sk_buff *skb);

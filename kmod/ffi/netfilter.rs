@@ -37,6 +37,8 @@ pub(crate) enum Verdict {
     Accept = bindings::NF_ACCEPT,
     /// It is freed.
     Drop = bindings::NF_DROP,
+    /// It is gone: somebody else's by now.
+    Stolen = bindings::NF_STOLEN,
 }
 
 /// What a hook knows besides the packet. Softirq, or process context with bottom halves on.
@@ -105,16 +107,11 @@ impl Context<'_> {
         if entries.is_null() {
             return true;
         }
-        // SAFETY: Hooks run under RCU, under which the entries are replaced. Of as many hooks as
-        // there are the operations follow, which outlive their entries.
-        let operations = unsafe {
-            let count = usize::from((*entries).num_hook_entries);
-            core::slice::from_raw_parts(bindings::halod_hook_operations(entries), count)
-        };
-        operations.iter().any(|operation| {
+        // SAFETY: Hooks run under RCU, under which the entries are replaced.
+        unsafe { operations(entries) }.iter().any(|operation| {
             // SAFETY: As above.
             let operation = unsafe { &**operation };
-            let by_tracking = [CONNTRACK, DESTINATION_NAT].contains(&operation.priority)
+            let by_tracking = is_only_for_tracked(operation.priority, PRE)
                 && operation.hook_ops_type() == UNDEFINED;
             operation.priority > BEFORE_CONNTRACK && !by_tracking
         })
@@ -123,15 +120,56 @@ impl Context<'_> {
     /// The hooks in PRE_ROUTING.
     #[inline(always)]
     fn pre_routing(self, family: Family) -> *const bindings::nf_hook_entries {
-        // SAFETY: `state.net` is valid. The kernel crate knows the entries by their name alone.
-        unsafe {
-            let nf = &raw const (*self.state.net).nf;
-            let entries = match family {
-                Family::V4 => (&raw const (*nf).hooks_ipv4[PRE as usize]).read_volatile(),
-                Family::V6 => (&raw const (*nf).hooks_ipv6[PRE as usize]).read_volatile(),
-            };
-            entries.cast_const().cast()
-        }
+        // SAFETY: `state.net` is valid.
+        unsafe { hooks_at(self.state.net, family, PRE) }
+    }
+}
+
+/// The hooks at a point of the IP layers; null for none.
+///
+/// # Safety
+///
+/// `net` is valid, and `point` one of those points. The entries are for an RCU read side only.
+#[inline(always)]
+pub(super) unsafe fn hooks_at(
+    net: *const bindings::net,
+    family: Family,
+    point: c_uint,
+) -> *const bindings::nf_hook_entries {
+    // SAFETY: By the function's contract. The kernel crate knows the entries by their name alone.
+    unsafe {
+        let nf = &raw const (*net).nf;
+        let entries = match family {
+            Family::V4 => (&raw const (*nf).hooks_ipv4[point as usize]).read_volatile(),
+            Family::V6 => (&raw const (*nf).hooks_ipv6[point as usize]).read_volatile(),
+        };
+        entries.cast_const().cast()
+    }
+}
+
+/// The operations of hooks, in the order in which they run.
+///
+/// # Safety
+///
+/// `entries` is not null, and valid for `'a`, which is an RCU read side.
+#[inline(always)]
+pub(super) unsafe fn operations<'a>(
+    entries: *const bindings::nf_hook_entries,
+) -> &'a [*const bindings::nf_hook_ops] {
+    // SAFETY: Of as many hooks as there are the operations follow, which outlive their entries.
+    unsafe {
+        let count = usize::from((*entries).num_hook_entries);
+        core::slice::from_raw_parts(bindings::halod_hook_operations(entries).cast(), count)
+    }
+}
+
+/// Whether hooks of no type of their own at a priority of a point leave alone what is untracked:
+/// connection tracking, and the NAT that goes by it.
+pub(super) fn is_only_for_tracked(priority: c_int, point: c_uint) -> bool {
+    match point {
+        PRE => priority == CONNTRACK || priority == DESTINATION_NAT,
+        POST => [SOURCE_NAT, HELPER, CONFIRM].contains(&priority),
+        _ => false,
     }
 }
 
@@ -169,6 +207,9 @@ const BEFORE_CONNTRACK: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_RAW + 
 const CONNTRACK: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK;
 const DESTINATION_NAT: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_NAT_DST;
 const UNDEFINED: bindings::nf_hook_ops_type = bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED;
+/// Where connection tracking ends.
+const HELPER: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_HELPER;
+const CONFIRM: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_CONFIRM;
 /// Where the kernel's own NAT rewrites sources: all filters have seen the packet by then.
 const SOURCE_NAT: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_NAT_SRC;
 

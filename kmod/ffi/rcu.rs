@@ -54,6 +54,19 @@ impl<T> Prepared<T> {
             GFP_KERNEL_ACCOUNT,
         )?)
     }
+
+    /// What it is.
+    pub(super) fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// Frees it when its last reader is gone.
+    pub(super) fn retire(self: KBox<Self>) {
+        let raw = KBox::into_raw(self);
+        // SAFETY: The value is ours alone, but for readers; `head` is its first field, is used for
+        // nothing else, and `free` is the function for this type.
+        unsafe { bindings::call_rcu(raw.cast(), Some(free::<T>)) };
+    }
 }
 
 /// A place that holds one value or none, for any number of readers.

@@ -10,15 +10,21 @@
 //! without that. A route is looked up anew after a second all the same, for the few settings
 //! that it does not notice (`rp_filter`).
 //!
+//! Packets that have just arrived take the same routes, past the kernel's IP layers, where nothing
+//! would be done to them there but what `ffi::way` does.
+//!
 //! C headers: `include/net/dst.h`, `include/net/route.h`, `include/net/ip6_route.h`
 
 use core::cell::UnsafeCell;
+use core::ffi::c_void;
 use core::ptr;
 use kernel::prelude::*;
 
 use super::bindings;
 use super::netfilter::Family;
+use super::rcu::ReadSide;
 use super::skb::Skb;
+use super::way::Way;
 use crate::packet::{Address, Exit};
 
 /// Lines of each CPU: 32 KiB.
@@ -72,20 +78,42 @@ impl Key {
     #[inline(always)]
     fn to_neighbour(family: Family, skb: &Skb<'_>, node: &Address) -> Option<Self> {
         const NEIGHBOUR: u32 = 0x100;
-        let mut key = Self::of(family, skb)?;
-        let [a, _, c, d] = &mut key.addresses;
-        match *node {
-            Address::V4([n0, n1, n2, n3]) => {
-                let [s0, s1, s2, s3, ..] = a.to_ne_bytes();
-                *a = u64::from_ne_bytes([s0, s1, s2, s3, n0, n1, n2, n3]);
-            }
-            Address::V6(node) => {
-                let node = u128::from_ne_bytes(node);
-                (*c, *d) = (node as u64, (node >> 64) as u64);
-            }
-        }
+        let mut key = Self::of(family, skb)?.towards(node);
         key.service ^= NEIGHBOUR;
         Some(key)
+    }
+
+    /// The same, but to another destination.
+    #[inline(always)]
+    pub(super) fn towards(mut self, destination: &Address) -> Self {
+        let [source, _, to @ ..] = &mut self.addresses;
+        match destination {
+            Address::V4([a, b, c, d]) => {
+                let [w, x, y, z, ..] = source.to_ne_bytes();
+                *source = u64::from_ne_bytes([w, x, y, z, *a, *b, *c, *d]);
+            }
+            Address::V6(bytes) => {
+                let whole = u128::from_ne_bytes(*bytes);
+                // In the order of memory, whichever that is.
+                let (first, last) = ((whole >> 64) as u64, whole as u64);
+                *to = if cfg!(target_endian = "little") {
+                    [last, first]
+                } else {
+                    [first, last]
+                };
+            }
+        }
+        self
+    }
+
+    /// Its source and destination, in network byte order.
+    fn ends(&self, family: Family) -> [*const c_void; 2] {
+        let source: *const u8 = self.addresses.as_ptr().cast();
+        let size = match family {
+            Family::V4 => 4,
+            Family::V6 => 16,
+        };
+        [source.cast(), source.wrapping_add(size).cast()]
     }
 
     /// Whether both are the same. Written out, since a comparison of arrays is a call.
@@ -138,26 +166,12 @@ struct Line {
     until: u32,
     /// The machine would rather have the packet's sender use another way.
     redirect: bool,
+    /// Nothing but the ordinary is to be done to packets that take it.
+    quick: bool,
     route: *mut bindings::dst_entry,
 }
 
 impl Line {
-    /// The tick counter.
-    #[inline(always)]
-    fn now() -> u32 {
-        // SAFETY: The counter is only read.
-        (unsafe { bindings::jiffies }) as u32
-    }
-
-    /// Whether it has a route for a key, and the kernel says that it is still right.
-    #[inline(always)]
-    fn holds(&self, key: &Key, now: u32) -> bool {
-        self.key.is(key)
-            && (self.until.wrapping_sub(now) as i32) > 0
-            // SAFETY: A line with a packet's key holds a route.
-            && unsafe { bindings::halod_route_holds(self.route, self.cookie) }
-    }
-
     const EMPTY: Self = Self {
         key: Key {
             addresses: [0; 4],
@@ -168,8 +182,80 @@ impl Line {
         cookie: 0,
         until: 0,
         redirect: false,
+        quick: false,
         route: ptr::null_mut(),
     };
+}
+
+/// The tick counter's lower half.
+#[inline(always)]
+fn now() -> u32 {
+    // SAFETY: The counter is only read.
+    unsafe { bindings::jiffies as u32 }
+}
+
+impl Line {
+    /// Whether it is a packet's, and still good.
+    #[inline(always)]
+    fn holds(&self, family: Family, key: &Key, now: u32) -> bool {
+        if !self.key.is(key) || (self.until.wrapping_sub(now) as i32) <= 0 {
+            return false;
+        }
+        // SAFETY: A line with a packet's key holds a route, of the packet's IP version.
+        unsafe {
+            match family {
+                Family::V4 => bindings::halod_route4_holds(self.route),
+                Family::V6 => bindings::halod_route6_holds(self.route, self.cookie),
+            }
+        }
+    }
+
+    /// Has the kernel find the packet's route, and keeps it where that may be. The packet, which
+    /// had no route, has it then; and may have one where it is not kept.
+    #[inline(never)]
+    fn find(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) -> bool {
+        let skb = skb.as_ptr();
+        let v6 = family == Family::V6;
+        let [source, destination] = key.ends(family);
+        let mut cookie = 0;
+        // SAFETY: The packet is one that has arrived, as the kernel's own caller has it, with its
+        // whole IP header in one piece, or there would be no key. The addresses are the key's.
+        let found =
+            unsafe { bindings::halod_route_find(skb, v6, source, destination, &mut cookie) };
+        if found.is_null() {
+            return false;
+        }
+        // SAFETY: The lookup has set it.
+        let redirect = !v6 && unsafe { bindings::halod_skb_redirects(skb) };
+        // SAFETY: The route was just found, for this packet.
+        let quick = unsafe { bindings::halod_route_is_quick(found, skb, v6, source) };
+        let former = core::mem::replace(
+            self,
+            Self {
+                key,
+                cookie,
+                until: now.wrapping_add(bindings::HALOD_SECOND),
+                redirect,
+                quick: quick && !redirect,
+                route: found,
+            },
+        );
+        // SAFETY: The line's reference was its own. It may be null.
+        unsafe { bindings::dst_release(former.route) };
+        true
+    }
+
+    /// The same for a packet that is to be left without a route.
+    #[inline(never)]
+    fn search(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) -> bool {
+        let raw = skb.as_ptr();
+        // SAFETY: The packet has not reached the IP layers, whose part of it this clears.
+        unsafe { bindings::halod_skb_forget_route(raw) };
+        let found = self.find(family, skb, key, now);
+        // SAFETY: As above.
+        unsafe { bindings::halod_skb_forget_route(raw) };
+        found
+    }
 }
 
 /// The routes of one network namespace.
@@ -209,12 +295,14 @@ impl Routes {
         let Some(key) = Key::of(family, skb) else {
             return;
         };
-        let Some(line) = self.line(&key) else {
+        // SAFETY: No other line is borrowed in this function.
+        let Some(line) = (unsafe { self.line(&key) }) else {
             return;
         };
-        let now = Line::now();
-        if !line.holds(&key, now) {
-            return Self::find(family, skb, line, key, now);
+        let now = now();
+        if !line.holds(family, &key, now) {
+            line.find(family, skb, key, now);
+            return;
         }
         // SAFETY: Hooks run under RCU; the line's reference outlives this read side, since
         // routes are freed a grace period after the last one (`dst_release`).
@@ -231,10 +319,11 @@ impl Routes {
     ) -> Result<(), Exit> {
         let v6 = family == Family::V6;
         let key = Key::to_neighbour(family, skb, node);
-        let mut line = key.and_then(|key| Some((key, self.line(&key)?)));
-        let now = Line::now();
+        // SAFETY: No other line is borrowed in this function.
+        let mut line = key.and_then(|key| Some((key, unsafe { self.line(&key) }?)));
+        let now = now();
         if let Some((key, line)) = &line {
-            if line.holds(key, now) {
+            if line.holds(family, key, now) {
                 // SAFETY: As in `give`.
                 unsafe { bindings::halod_skb_set_neighbour(skb.as_ptr(), v6, line.route) };
                 return Ok(());
@@ -259,6 +348,7 @@ impl Routes {
                         cookie,
                         until: now.wrapping_add(bindings::HALOD_SECOND),
                         redirect: false,
+                        quick: false,
                         route: keep,
                     },
                 )
@@ -271,45 +361,50 @@ impl Routes {
         Ok(())
     }
 
-    /// The line for a key, in softirq.
+    /// The way of a packet that has just arrived and has no route, if it were `to` a destination, or
+    /// else as it is: where packets can be sent it at once. It still has no route afterwards.
+    #[inline(always)]
+    pub(crate) fn way<'a>(
+        &self,
+        read_side: ReadSide<'a>,
+        family: Family,
+        skb: &mut Skb<'_>,
+        to: Option<&Address>,
+    ) -> Option<Way<'a>> {
+        let mut key = Key::of(family, skb)?;
+        if let Some(to) = to {
+            key = key.towards(to);
+        }
+        // SAFETY: No other line is borrowed in this function.
+        let line = unsafe { self.line(&key) }?;
+        let now = now();
+        if !line.holds(family, &key, now) && !line.search(family, skb, key, now) {
+            return None;
+        }
+        if !line.quick {
+            return None;
+        }
+        // SAFETY: The line holds a reference to the route, which is freed a grace period after the
+        // last one.
+        Some(unsafe { Way::along(read_side, line.route) })
+    }
+
+    /// The line of this CPU in which a route is kept, or would be.
+    ///
+    /// # Safety
+    ///
+    /// The caller has no other line borrowed.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    fn line(&self, key: &Key) -> Option<&mut Line> {
+    unsafe fn line(&self, key: &Key) -> Option<&mut Line> {
         // SAFETY: May be called anywhere; negative where this is no softirq.
-        let cpu = unsafe { bindings::halod_softirq_cpu() };
-        let cpu = usize::try_from(cpu).ok()?;
+        let cpu = usize::try_from(unsafe { bindings::halod_softirq_cpu() }).ok()?;
         let line = self
             .0
             .get(cpu.wrapping_mul(LINES).wrapping_add(key.line()))?;
-        // SAFETY: By the type invariants: this is a softirq, which no other interrupts, and nobody
-        // here asks for a second line while it has one.
+        // SAFETY: By the type invariants and the function's contract: this is a softirq, which no
+        // other interrupts.
         Some(unsafe { &mut *line.get() })
-    }
-
-    /// Has the kernel find the packet's route, and keeps it where that may be.
-    #[inline(never)]
-    fn find(family: Family, skb: &mut Skb<'_>, line: &mut Line, key: Key, now: u32) {
-        let skb = skb.as_ptr();
-        let v6 = family == Family::V6;
-        let mut cookie = 0;
-        // SAFETY: The packet is one in PRE_ROUTING, as the kernel's own caller has it.
-        let found = unsafe { bindings::halod_route_find(skb, v6, &mut cookie) };
-        if found.is_null() {
-            return;
-        }
-        let former = core::mem::replace(
-            line,
-            Line {
-                key,
-                cookie,
-                until: now.wrapping_add(bindings::HALOD_SECOND),
-                // SAFETY: The lookup has set it.
-                redirect: !v6 && unsafe { bindings::halod_skb_redirects(skb) },
-                route: found,
-            },
-        );
-        // SAFETY: The line's reference was its own. It may be null.
-        unsafe { bindings::dst_release(former.route) };
     }
 
     /// Forgets all of them. Process context.

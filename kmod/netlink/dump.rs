@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `get-table` and `get-counters`.
+//! `get-table`, `get-counters`, `get-fast-path` and `get-devices`.
 
 use kernel::prelude::*;
 use kernel::sync::rcu;
@@ -8,7 +8,11 @@ use kernel::sync::rcu;
 use crate::ffi::bindings as uapi;
 use crate::ffi::clock;
 use crate::ffi::genl::{Dump, Message};
+use crate::ffi::netdev::Device;
+use crate::ffi::netfilter::Family;
+use crate::ffi::pernet::Net;
 use crate::ffi::rcu::ReadSide;
+use crate::ingress::{Detour, FastPath};
 use crate::namespace::Namespace;
 use crate::packet::{Address, Exit, Listener, Protocol, FORMERS_MAX};
 use crate::table::{Name, Table};
@@ -56,6 +60,10 @@ impl Part {
             Part::Head => {
                 message.put_u64(uapi::HALOD_A_TABLE_GENERATION as u16, table.generation)?;
                 message.put_u32(uapi::HALOD_A_TABLE_ROUTES as u16, table.request.routes)?;
+                message.put_u8(
+                    uapi::HALOD_A_TABLE_FAST_PATH as u16,
+                    table.request.fast_path.number(),
+                )?;
                 match table.request.select_key {
                     Some(key) => {
                         message.put(uapi::HALOD_A_TABLE_SELECT_KEY as u16, &key.to_bytes())
@@ -127,6 +135,70 @@ pub(crate) fn counters(dump: &mut Dump<'_>, namespace: Pin<&Namespace>) -> Resul
                 namespace.counted(exit),
             )
         })
+    })
+}
+
+/// Answers `get-fast-path`.
+pub(crate) fn fast_path(dump: &mut Dump<'_>, namespace: Pin<&Namespace>) -> Result {
+    fill(dump, |position, message| {
+        let (name, count) = match position.checked_sub(1) {
+            None => (c"fast", namespace.counted_fast()),
+            Some(index) => (*Detour::NAMES.get(index)?, namespace.counted_detour(index)),
+        };
+        Some(
+            message
+                .put(uapi::HALOD_A_COUNTER_NAME as u16, name.to_bytes_with_nul())
+                .and_then(|()| message.put_u64(uapi::HALOD_A_COUNTER_PACKETS as u16, count)),
+        )
+    })
+}
+
+/// Answers `get-devices`.
+pub(crate) fn devices(dump: &mut Dump<'_>, namespace: Pin<&Namespace>) -> Result {
+    let net = dump.net();
+    while let Some(device) = net.device_from(*dump.position() as u32) {
+        let states = device_states(net, &device, namespace);
+        dump.message(|message| {
+            message.put_u32(uapi::HALOD_A_DEVICE_INDEX as u16, device.index)?;
+            if let Ok(name) = CStr::from_bytes_until_nul(&device.name) {
+                message.put(uapi::HALOD_A_DEVICE_NAME as u16, name.to_bytes_with_nul())?;
+            }
+            let [ipv4, ipv6] = states;
+            message.put_u8(uapi::HALOD_A_DEVICE_IPV4 as u16, ipv4 as u8)?;
+            message.put_u8(uapi::HALOD_A_DEVICE_IPV6 as u16, ipv6 as u8)
+        })?;
+        *dump.position() = device.index as isize + 1;
+    }
+    Ok(())
+}
+
+/// What packets that arrive by a device take, IPv4 and IPv6, or why.
+fn device_states(net: Net<'_>, device: &Device, namespace: Pin<&Namespace>) -> [u32; 2] {
+    let watched = namespace.watches(device.index);
+    let guard = rcu::read_lock();
+    let read_side = ReadSide::of(&guard);
+    let mode = (namespace.table(read_side)).map_or(FastPath::Off, |table| table.request.fast_path);
+    [Family::V4, Family::V6].map(|family| {
+        let [policy4, policy6] = device.policy;
+        let policy = match family {
+            Family::V4 => policy4,
+            Family::V6 => policy6,
+        };
+        if device.loopback {
+            uapi::halod_device_state_HALOD_DEVICE_STATE_LOOPBACK
+        } else if device.enslaved {
+            uapi::halod_device_state_HALOD_DEVICE_STATE_ENSLAVED
+        } else if mode == FastPath::Off || !watched {
+            uapi::halod_device_state_HALOD_DEVICE_STATE_OFF
+        } else if device.taken {
+            uapi::halod_device_state_HALOD_DEVICE_STATE_TAKEN
+        } else if policy {
+            uapi::halod_device_state_HALOD_DEVICE_STATE_POLICY
+        } else if mode == FastPath::Auto && !net.meets_nobody(read_side, family, namespace) {
+            uapi::halod_device_state_HALOD_DEVICE_STATE_FIREWALL
+        } else {
+            uapi::halod_device_state_HALOD_DEVICE_STATE_FAST
+        }
     })
 }
 

@@ -10,6 +10,7 @@ use kernel::prelude::*;
 use crate::ffi::bindings as uapi;
 use crate::ffi::clock;
 use crate::ffi::genl::Request;
+use crate::ingress::FastPath;
 use crate::netlink::attr::Attr;
 use crate::packet::{
     Address, Deliver, Former, Listener, Node, Protocol, Select, SelectKey, Target, FORMERS_MAX,
@@ -25,6 +26,7 @@ const LISTENER: u16 = uapi::HALOD_A_TABLE_LISTENER as u16;
 const NODE: u16 = uapi::HALOD_A_TABLE_NODE as u16;
 const RUN: u16 = uapi::HALOD_A_TABLE_RUN as u16;
 const DRAIN: u16 = uapi::HALOD_A_TABLE_DRAIN as u16;
+const FAST_PATH: u16 = uapi::HALOD_A_TABLE_FAST_PATH as u16;
 const SELECT_KEY: u16 = uapi::HALOD_A_TABLE_SELECT_KEY as u16;
 
 /// Stands for a route that no run has described yet. No node can have this id: see `run`.
@@ -68,6 +70,10 @@ pub(crate) fn table(request: &Request<'_>) -> Result<TableRequest> {
             NODE => parser.node(&attr, &mut table)?,
             RUN => parser.run(&attr, &mut table)?,
             DRAIN => parser.drain(&attr, &mut table)?,
+            FAST_PATH => {
+                let number = parser.number(&attr, attr.u8())?;
+                table.fast_path = FastPath::of_number(number);
+            }
             SELECT_KEY => {
                 let bytes = parser.number(&attr, attr.payload().try_into().ok())?;
                 table.select_key = Some(SelectKey::from_bytes(bytes));

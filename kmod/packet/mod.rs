@@ -20,6 +20,7 @@ pub mod icmp;
 pub mod parse;
 pub mod refusal;
 pub mod rewrite;
+pub mod router;
 pub mod select;
 mod sort;
 pub mod source;
@@ -41,6 +42,7 @@ pub use self::parse::{
 };
 pub use self::refusal::Refusal;
 pub use self::rewrite::{need, rewrite, Side};
+pub use self::router::{age_v4, age_v6, passable_v4, passable_v6};
 pub use self::select::{Select, SelectKey};
 pub use self::source::{Draining, Source};
 pub use self::table::{

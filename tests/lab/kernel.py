@@ -3,6 +3,7 @@
 This is on purpose not HaloD's client: it reads the same ABI by other code.
 """
 
+import os
 import select
 import socket
 import sys
@@ -21,6 +22,8 @@ from .wait import until
 LONG = 600_000  # ms; a drain that no scenario sees the end of
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 PROTOCOLS = {"tcp": 6, "udp": 17}
+# Which packets take the fast path in all tables that do not say it: off, auto, on.
+FAST_PATH = os.environ.get("FAST_PATH", "off")
 
 
 class Refused(Exception):
@@ -65,6 +68,7 @@ class Table:
     drains: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # route: (former node, ms left), oldest first
     udp_left: dict[int, int] = field(default_factory=dict)  # route: ms that UDP stays with the oldest former
     select_key: bytes = b""
+    fast_path: str = FAST_PATH
 
     def drain(self, *formers: int, routes: Iterable[int] | None = None, left: int = LONG, udp: int = 0) -> "Table":
         """Lets routes, or all, drain from nodes, the oldest first, for so many ms each. Returns the table."""
@@ -83,6 +87,7 @@ class Table:
         """As pyynl wants the attributes of a commit."""
         run = 8192  # max-run of the spec
         return ({"select-key": self.select_key} if self.select_key else {}) | {
+            "fast-path": self.fast_path,
             "routes": len(self.routes),
             "listener": [_listener_attributes(listener) for listener in self.listeners],
             "node": [_node_attributes(node) for node in self.nodes],
@@ -140,6 +145,7 @@ class Kernel:
         for part in _dump(self._family, "get-table"):
             table.generation = part.get("generation", table.generation)
             table.select_key = part.get("select-key", table.select_key)
+            table.fast_path = part.get("fast-path", table.fast_path)
             if "routes" in part:
                 table.routes = [0] * part["routes"]
             table.listeners += [_listener(attributes) for attributes in part.get("listener", [])]
@@ -178,6 +184,17 @@ class Kernel:
             counter["name"]: counter["packets"]
             for counter in _dump(self._family, "get-counters")
         }
+
+    def fast_path(self) -> dict[str, int]:
+        """get-fast-path."""
+        return {
+            counter["name"]: counter["packets"]
+            for counter in _dump(self._family, "get-fast-path")
+        }
+
+    def devices(self) -> dict[str, tuple[str, str]]:
+        """get-devices: the state of each for IPv4 and IPv6."""
+        return {device["name"]: (device["ipv4"], device["ipv6"]) for device in _dump(self._family, "get-devices")}
 
 
 class Commits:

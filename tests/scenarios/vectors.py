@@ -93,9 +93,9 @@ class Rig:
             return self.clients, addresses.CLIENTS.port
         return self.beyond, addresses.APP.port
 
-    def commit(self, table: dict[str, Any]) -> None:
+    def commit(self, table: dict[str, Any], fast_path: str) -> None:
         """Puts a vectors file's table in force."""
-        self.kernel.commit(vector_files.table_of(table))
+        self.kernel.commit(vector_files.table_of(table, fast_path))
 
     def exits(self, passed: bool = False) -> dict[str, int]:
         """How often each exit but `pass` was taken since the last call.
@@ -143,31 +143,43 @@ def run(lab: Lab) -> None:
         check(vector["hook"] in ("pre_routing", "post_routing"), f"{vector['name']}: can be sent from outside at {vector['hook']}")
         equal(vector["csum"], "full", f"{vector['name']}: checksum of a packet from outside")
     rig = Rig(lab, [bytes.fromhex(vector["out"]) for vector in live if vector["out"]], {vector["to"] for vector in live if "to" in vector})
+    for fast_path in ("off", "auto"):
+        put_all_through(rig, files, fast_path)
 
+
+def put_all_through(rig: Rig, files: list[dict[str, Any]], fast_path: str) -> None:
+    """All that are live, without the fast path or with it; then once more with connection tracking on, which it gives way to."""
     sent: Counter[str] = Counter()
+    before = rig.kernel.fast_path()
     for file in files:
         if not any(vector["live"] for vector in file["vectors"]):
             continue
-        rig.commit(file["table"])
+        rig.commit(file["table"], fast_path)
         for vector in file["vectors"]:
             if vector["live"]:
-                rig.put_through(f"{file['topic']}: {vector['name']}", file["table"], vector)
+                rig.put_through(f"{file['topic']}, fast path {fast_path}: {vector['name']}", file["table"], vector)
                 sent[file["topic"]] += 1
-    equal(sum(sent.values()), len(live), "vectors sent")
+    taken = {name: count - before[name] for name, count in rig.kernel.fast_path().items() if count != before[name]}
+    equal(taken.get("fast", 0) > 0, fast_path == "auto", f"vectors take the fast path, {fast_path}: {taken}")
 
-    # Once more, with connection tracking on.
     rig.halod.run("nft", "-f", "-", input=RULES)
-    watched = 0
+    watched, fast = 0, rig.kernel.fast_path()["fast"]
     for file in files:
         again = [vector for vector in file["vectors"] if vector["live"] and vector["out"]]
         if again:
-            rig.commit(file["table"])
+            rig.commit(file["table"], fast_path)
         for kept_off in (False, True):
             group = [vector for vector in again if vector["untracked"] is kept_off]
-            before = rig.untracked()
+            before_group = rig.untracked()
             for vector in group:
                 rig.put_through(f"{file['topic']}, tracking on: {vector['name']}", file["table"], vector)
-            equal(rig.untracked() - before, len(group) if kept_off else 0, f"{file['topic']}: packets sent on untracked")
+            equal(rig.untracked() - before_group, len(group) if kept_off else 0, f"{file['topic']}: packets sent on untracked")
             watched += len(group)
+    equal(rig.kernel.fast_path()["fast"], fast, "packets past a firewall's rules")
+    rig.halod.run("nft", "delete", "table", "inet", "watch")
     topics = ", ".join(f"{topic} {count}" for topic, count in sorted(sent.items()))
-    print(f"   vectors: {sum(sent.values())} of {len(every)} are live and were sent ({topics}); {watched} again with tracking on")
+    total = sum(len(file["vectors"]) for file in files)
+    print(
+        f"   vectors, fast path {fast_path}: {sum(sent.values())} of {total} are live and were sent ({topics}); "
+        f"{watched} again with tracking on; where they arrived: {taken}"
+    )

@@ -53,7 +53,7 @@ const struct nla_policy halod_target_nl_policy[HALOD_A_TARGET_PORT + 1] = {
 };
 
 /* HALOD_CMD_COMMIT - do */
-static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_SELECT_KEY + 1] = {
+static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_FAST_PATH + 1] = {
 	[HALOD_A_TABLE_EXPECTED_GENERATION] = { .type = NLA_U64, },
 	[HALOD_A_TABLE_GENERATION] = { .type = NLA_U64, },
 	[HALOD_A_TABLE_ROUTES] = NLA_POLICY_FULL_RANGE(NLA_U32, &halod_a_table_routes_range),
@@ -62,6 +62,7 @@ static const struct nla_policy halod_commit_nl_policy[HALOD_A_TABLE_SELECT_KEY +
 	[HALOD_A_TABLE_RUN] = NLA_POLICY_NESTED(halod_run_nl_policy),
 	[HALOD_A_TABLE_DRAIN] = NLA_POLICY_NESTED(halod_drain_nl_policy),
 	[HALOD_A_TABLE_SELECT_KEY] = NLA_POLICY_EXACT_LEN(16),
+	[HALOD_A_TABLE_FAST_PATH] = NLA_POLICY_MAX(NLA_U8, 2),
 };
 
 /* HALOD_CMD_FLUSH - do */
@@ -85,7 +86,7 @@ static const struct genl_split_ops halod_nl_ops[] = {
 		.cmd		= HALOD_CMD_COMMIT,
 		.doit		= halod_nl_commit_doit,
 		.policy		= halod_commit_nl_policy,
-		.maxattr	= HALOD_A_TABLE_SELECT_KEY,
+		.maxattr	= HALOD_A_TABLE_FAST_PATH,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{
@@ -98,6 +99,16 @@ static const struct genl_split_ops halod_nl_ops[] = {
 	{
 		.cmd	= HALOD_CMD_GET_COUNTERS,
 		.dumpit	= halod_nl_get_counters_dumpit,
+		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd	= HALOD_CMD_GET_FAST_PATH,
+		.dumpit	= halod_nl_get_fast_path_dumpit,
+		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd	= HALOD_CMD_GET_DEVICES,
+		.dumpit	= halod_nl_get_devices_dumpit,
 		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DUMP,
 	},
 };

@@ -25,6 +25,10 @@ int halod_nl_commit_doit(struct sk_buff *skb, struct genl_info *info);
 int halod_nl_flush_doit(struct sk_buff *skb, struct genl_info *info);
 int halod_nl_get_counters_dumpit(struct sk_buff *skb,
 				 struct netlink_callback *cb);
+int halod_nl_get_fast_path_dumpit(struct sk_buff *skb,
+				  struct netlink_callback *cb);
+int halod_nl_get_devices_dumpit(struct sk_buff *skb,
+				struct netlink_callback *cb);
 
 enum {
 	HALOD_NLGRP_TABLE,

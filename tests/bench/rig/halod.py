@@ -1,6 +1,7 @@
 """HaloD's own paths: tables of several sizes, draining and not, and traffic that is not HaloD's."""
 
 from functools import partial
+from typing import Any
 
 from lab import module
 from lab.addresses import VIP4, VIP6
@@ -20,7 +21,7 @@ def loaded(_: World) -> None:
     module.load()
 
 
-def _table(routes: int = ROUTES, listeners: int = 1) -> Table:
+def _table(routes: int = ROUTES, listeners: int = 1, fast_path: str = "off") -> Table:
     """Route r, from 0, belongs to node r % NODES."""
     return Table(
         [1 + route % NODES for route in range(routes)],
@@ -31,12 +32,13 @@ def _table(routes: int = ROUTES, listeners: int = 1) -> Table:
             for protocol in ("tcp", "udp")
         ],
         [Node(node + 1, f"n{node + 1}", (node_address(4, node), node_address(6, node))) for node in range(NODES)],
+        fast_path=fast_path,
     )
 
 
-def _commit(world: World, **size: int) -> None:
+def _commit(world: World, **options: Any) -> None:
     loaded(world)
-    Kernel(world.balancer).commit(_table(**size))
+    Kernel(world.balancer).commit(_table(**options))
 
 
 def _next(node: int) -> int:
@@ -64,6 +66,7 @@ def _rows(*traffic: Traffic, kinds: tuple[Kind, ...] = (TCP4, TCP6)) -> tuple[Ro
     return tuple(Row(one, kind) for one in traffic for kind in kinds)
 
 
+FAST = partial(_commit, fast_path="auto")
 PATHS = (
     Path("halod", f"HaloD, {ROUTES} routes", _commit, FORWARD + REVERSE + NEW),
     Path(
@@ -89,6 +92,19 @@ PATHS = (
     Path(
         "not-halod", "not HaloD's", _commit,
         _rows(Traffic.ROUTED, Traffic.ROUTED_REVERSE, kinds=KINDS) + _rows(Traffic.BESIDE, Traffic.BESIDE_REVERSE),
+        Verify.UNCHANGED,
+    ),
+)
+# To be measured last: with a hook at ingress anywhere, all packets everywhere pay a little.
+FAST_PATHS = (
+    Path("halod-fast", f"HaloD's fast path, {ROUTES} routes", FAST, FORWARD + REVERSE + NEW),
+    Path(
+        "halod-fast-crowd", f"HaloD's fast path, {CROWD:,} clients", FAST,
+        _rows(Traffic.CROWD, Traffic.CROWD_REVERSE),
+    ),
+    Path(
+        "not-halod-fast", "not HaloD's, beside the fast path", FAST,
+        _rows(Traffic.ROUTED, Traffic.ROUTED_REVERSE) + _rows(Traffic.BESIDE, Traffic.BESIDE_REVERSE),
         Verify.UNCHANGED,
     ),
 )

@@ -42,6 +42,11 @@ pub mod cmd {
     pub const GET_COUNTERS: u8 = 5;
     /// Sent to the group table after each commit and flush.
     pub const TABLE_CHANGED: u8 = 6;
+    /// What became of this namespace's packets where they arrived, with their counts: those that
+    /// took the fast path, and why others did not.
+    pub const GET_FAST_PATH: u8 = 7;
+    /// Every device of this namespace, and whether it has the fast path.
+    pub const GET_DEVICES: u8 = 8;
 }
 
 /// What a listener's packets are told apart into routes by.
@@ -62,6 +67,35 @@ pub mod deliver {
     /// Unchanged, to the node's link address. The node has the VIP, and answers the client
     /// directly.
     pub const DSR: u8 = 1;
+}
+
+/// Which packets are sent on where they arrive by a device, before the IP layers of the kernel, rather than by its forwarding.
+pub mod fast_path {
+    /// None.
+    pub const OFF: u8 = 0;
+    /// Ordinary ones, as long as no hooks of others in PRE_ROUTING, FORWARD or POST_ROUTING would
+    /// see them.
+    pub const AUTO: u8 = 1;
+    /// Ordinary ones, also past such hooks: a firewall's rules there are not asked about them.
+    pub const ON: u8 = 2;
+}
+
+/// Whether packets that arrive by a device can take the fast path.
+pub mod device_state {
+    /// They can.
+    pub const FAST: u8 = 0;
+    /// It is off, or the device has no hook for want of memory.
+    pub const OFF: u8 = 1;
+    /// They are this machine's own.
+    pub const LOOPBACK: u8 = 2;
+    /// The device is part of a bridge, bond or VRF.
+    pub const ENSLAVED: u8 = 3;
+    /// Somebody else takes packets off the device, as macvlan does.
+    pub const TAKEN: u8 = 4;
+    /// There are hooks of others, and the fast path is auto.
+    pub const FIREWALL: u8 = 5;
+    /// There are IPsec policies, or nothing is forwarded.
+    pub const POLICY: u8 = 6;
 }
 
 /// Attributes of a status.
@@ -171,6 +205,8 @@ pub mod table {
     /// The key by which listeners with one port for all routes tell them apart. Another one sends
     /// nearly every connection to another node.
     pub const SELECT_KEY: u16 = 8;
+    /// Where absent it is off.
+    pub const FAST_PATH: u16 = 9;
 }
 
 /// Attributes of a counter.
@@ -179,4 +215,16 @@ pub mod counter {
     pub const NAME: u16 = 1;
     /// Packets that left by it since the namespace was made, all CPUs.
     pub const PACKETS: u16 = 2;
+}
+
+/// Attributes of a device.
+pub mod device {
+    /// The index.
+    pub const INDEX: u16 = 1;
+    /// The name.
+    pub const NAME: u16 = 2;
+    /// The ipv4.
+    pub const IPV4: u16 = 3;
+    /// The ipv6.
+    pub const IPV6: u16 = 4;
 }

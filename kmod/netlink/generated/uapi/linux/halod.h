@@ -43,6 +43,46 @@ enum halod_deliver {
 	HALOD_DELIVER_DSR,
 };
 
+/**
+ * enum halod_fast_path - Which packets are sent on where they arrive by a
+ *   device, before the IP layers of the kernel, rather than by its forwarding.
+ * @HALOD_FAST_PATH_OFF: None.
+ * @HALOD_FAST_PATH_AUTO: Ordinary ones, as long as no hooks of others in
+ *   PRE_ROUTING, FORWARD or POST_ROUTING would see them.
+ * @HALOD_FAST_PATH_ON: Ordinary ones, also past such hooks: a firewall's rules
+ *   there are not asked about them.
+ */
+enum halod_fast_path {
+	HALOD_FAST_PATH_OFF,
+	HALOD_FAST_PATH_AUTO,
+	HALOD_FAST_PATH_ON,
+};
+
+/**
+ * enum halod_device_state - Whether packets that arrive by a device can take
+ *   the fast path.
+ * @HALOD_DEVICE_STATE_FAST: They can.
+ * @HALOD_DEVICE_STATE_OFF: It is off, or the device has no hook for want of
+ *   memory.
+ * @HALOD_DEVICE_STATE_LOOPBACK: They are this machine's own.
+ * @HALOD_DEVICE_STATE_ENSLAVED: The device is part of a bridge, bond or VRF.
+ * @HALOD_DEVICE_STATE_TAKEN: Somebody else takes packets off the device, as
+ *   macvlan does.
+ * @HALOD_DEVICE_STATE_FIREWALL: There are hooks of others, and the fast path
+ *   is auto.
+ * @HALOD_DEVICE_STATE_POLICY: There are IPsec policies, or nothing is
+ *   forwarded.
+ */
+enum halod_device_state {
+	HALOD_DEVICE_STATE_FAST,
+	HALOD_DEVICE_STATE_OFF,
+	HALOD_DEVICE_STATE_LOOPBACK,
+	HALOD_DEVICE_STATE_ENSLAVED,
+	HALOD_DEVICE_STATE_TAKEN,
+	HALOD_DEVICE_STATE_FIREWALL,
+	HALOD_DEVICE_STATE_POLICY,
+};
+
 enum {
 	HALOD_A_STATUS_VERSION = 1,
 	HALOD_A_STATUS_GENERATION,
@@ -115,6 +155,7 @@ enum {
 	HALOD_A_TABLE_RUN,
 	HALOD_A_TABLE_DRAIN,
 	HALOD_A_TABLE_SELECT_KEY,
+	HALOD_A_TABLE_FAST_PATH,
 
 	__HALOD_A_TABLE_MAX,
 	HALOD_A_TABLE_MAX = (__HALOD_A_TABLE_MAX - 1)
@@ -129,12 +170,24 @@ enum {
 };
 
 enum {
+	HALOD_A_DEVICE_INDEX = 1,
+	HALOD_A_DEVICE_NAME,
+	HALOD_A_DEVICE_IPV4,
+	HALOD_A_DEVICE_IPV6,
+
+	__HALOD_A_DEVICE_MAX,
+	HALOD_A_DEVICE_MAX = (__HALOD_A_DEVICE_MAX - 1)
+};
+
+enum {
 	HALOD_CMD_GET_STATUS = 1,
 	HALOD_CMD_GET_TABLE,
 	HALOD_CMD_COMMIT,
 	HALOD_CMD_FLUSH,
 	HALOD_CMD_GET_COUNTERS,
 	HALOD_CMD_TABLE_CHANGED,
+	HALOD_CMD_GET_FAST_PATH,
+	HALOD_CMD_GET_DEVICES,
 
 	__HALOD_CMD_MAX,
 	HALOD_CMD_MAX = (__HALOD_CMD_MAX - 1)

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/if_vlan.h>
+#include <linux/inetdevice.h>
+#include <linux/rtnetlink.h>
+#include <net/addrconf.h>
+#include <net/arp.h>
+#include <net/gso.h>
+#include <net/ip.h>
+#include <net/ip6_route.h>
+#include <net/ndisc.h>
+#include <net/route.h>
+#include <net/xfrm.h>
+
+#include "helpers.h"
+#include "ingress.h"
+
+static bool frame_is_plain(const struct sk_buff *skb)
+{
+	const struct skb_shared_info *info = skb_shinfo(skb);
+
+	if (skb->pkt_type != PACKET_HOST || skb->_skb_refdst ||
+	    skb_vlan_tag_present(skb))
+		return false;
+	/* Put together by a network card, which cannot be undone (LRO). */
+	if (info->gso_size && !info->gso_type)
+		return false;
+#ifdef CONFIG_SKB_EXTENSIONS
+	/* Out of IPsec, shown by br_netfilter, marked by tc. */
+	if (skb->active_extensions)
+		return false;
+#endif
+#if IS_ENABLED(CONFIG_NF_CONNTRACK)
+	if (skb->_nfct)
+		return false;
+#endif
+#if IS_ENABLED(CONFIG_IP_VS)
+	if (skb->ipvs_property)
+		return false;
+#endif
+#ifdef CONFIG_NET_SWITCHDEV
+	if (skb->offload_fwd_mark || skb->offload_l3_fwd_mark)
+		return false;
+#endif
+	/* A socket that it was given on its way in, not that of its sender. */
+	return skb->destructor != sock_pfree;
+}
+
+static bool net_has_ipsec(const struct net *net)
+{
+#ifdef CONFIG_XFRM
+	return READ_ONCE(net->xfrm.policy_count[XFRM_POLICY_FWD]) ||
+	       READ_ONCE(net->xfrm.policy_count[XFRM_POLICY_OUT]) ||
+	       READ_ONCE(net->xfrm.policy_default[XFRM_POLICY_FWD]) !=
+		       XFRM_USERPOLICY_ACCEPT ||
+	       READ_ONCE(net->xfrm.policy_default[XFRM_POLICY_OUT]) !=
+		       XFRM_USERPOLICY_ACCEPT;
+#else
+	return false;
+#endif
+}
+
+/* For packets, the routes say so. */
+static bool forwards4(const struct net_device *dev)
+{
+	const struct in_device *in_dev = __in_dev_get_rcu(dev);
+
+	return in_dev && IN_DEV_FORWARD(in_dev);
+}
+
+static bool forwards6(const struct net *net, const struct net_device *dev)
+{
+	const struct inet6_dev *idev = __in6_dev_get(dev);
+
+	return idev && !READ_ONCE(idev->cnf.disable_ipv6) &&
+	       (READ_ONCE(net->ipv6.devconf_all->forwarding) ||
+		READ_ONCE(idev->cnf.force_forwarding)) &&
+	       !READ_ONCE(net->ipv6.devconf_all->proxy_ndp);
+}
+
+unsigned int halod_arrived(const struct sk_buff *skb, const struct net *net,
+			   bool v6)
+{
+	if (!frame_is_plain(skb))
+		return HALOD_ARRIVED_FRAME;
+	if (rcu_access_pointer(skb->dev->rx_handler))
+		return HALOD_ARRIVED_DEVICE;
+	if (net_has_ipsec(net) || (v6 && !forwards6(net, skb->dev)))
+		return HALOD_ARRIVED_POLICY;
+	return HALOD_ARRIVED_PLAIN;
+}
+
+/* Who may send through a router; see ip6_rcv_core() and ip6_forward(). */
+static bool source_is_global6(const struct in6_addr *source)
+{
+	int type = ipv6_addr_type(source);
+
+	return type & IPV6_ADDR_UNICAST &&
+	       !(type & (IPV6_ADDR_LOOPBACK | IPV6_ADDR_LINKLOCAL));
+}
+
+bool halod_route_is_quick(const struct dst_entry *dst,
+			  const struct sk_buff *skb, bool v6,
+			  const void *source)
+{
+	const struct net_device *dev = dst_dev_rcu(dst);
+
+	if (dst->error || dst->lwtstate || dst_xfrm(dst) ||
+	    dev->flags & IFF_LOOPBACK)
+		return false;
+	if (v6)
+		/* Back by the same device the sender is told of a shorter way. */
+		return dev != skb->dev && source_is_global6(source);
+#ifdef CONFIG_IP_ROUTE_CLASSID
+	if (dst->tclassid)
+		return false;
+#endif
+	return !(dst_rtable(dst)->rt_flags &
+		 (RTCF_BROADCAST | RTCF_MULTICAST | RTCF_LOCAL));
+}
+
+static __always_inline bool is_too_big(const struct sk_buff *skb,
+				       unsigned int len, unsigned int mtu)
+{
+	return unlikely(len > mtu) &&
+	       !(skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
+}
+
+/* As ip_dst_mtu_maybe_forward() where nobody asks for more than the link. */
+static __always_inline unsigned int mtu4(const struct dst_entry *dst,
+					 const struct net_device *dev)
+{
+	unsigned int mtu;
+
+	if (unlikely(READ_ONCE(dev_net_rcu(dev)->ipv4.sysctl_ip_fwd_use_pmtu) ||
+		     ip_mtu_locked(dst)))
+		return ip_dst_mtu_maybe_forward(dst, true);
+	mtu = dst_metric_raw(dst, RTAX_MTU) ?: READ_ONCE(dev->mtu);
+	return min_t(unsigned int, mtu, IP_MAX_MTU);
+}
+
+static __always_inline unsigned int mtu6(const struct dst_entry *dst,
+					 const struct net_device *dev)
+{
+	const struct inet6_dev *idev;
+
+	if (unlikely(dst_metric_locked(dst, RTAX_MTU)))
+		return max_t(unsigned int, IPV6_MIN_MTU,
+			     ip6_dst_mtu_maybe_forward(dst, true));
+	idev = __in6_dev_get(dev);
+	return idev ? max_t(unsigned int, IPV6_MIN_MTU,
+			    READ_ONCE(idev->cnf.mtu6)) : IPV6_MIN_MTU;
+}
+
+static __always_inline unsigned int way_open(struct sk_buff *skb,
+					     const struct net_device *dev,
+					     const struct neighbour *to,
+					     unsigned int len)
+{
+	if (unlikely(!to || !(READ_ONCE(to->nud_state) & NUD_VALID)))
+		return HALOD_OPEN_NO_NEIGHBOUR;
+	if (unlikely(pskb_trim_rcsum(skb, len) ||
+		     skb_cow(skb, LL_RESERVED_SPACE(dev))))
+		return HALOD_OPEN_NO_MEMORY;
+	return HALOD_OPEN_DONE;
+}
+
+unsigned int halod_way_open4(struct sk_buff *skb, const struct dst_entry *dst,
+			     u32 destination, unsigned int len,
+			     struct neighbour **to)
+{
+	const struct rtable *rt = dst_rtable(dst);
+	struct net_device *dev = dst_dev_rcu(dst);
+
+	skb_set_transport_header(skb, sizeof(struct iphdr));
+	if (is_too_big(skb, len, mtu4(dst, dev)))
+		return HALOD_OPEN_TOO_BIG;
+	if (rt->rt_gw_family) {
+		/* Past an IPv6 router no link header is kept. */
+		if (unlikely(rt->rt_gw_family != AF_INET))
+			return HALOD_OPEN_NO_NEIGHBOUR;
+		destination = (__force u32)rt->rt_gw4;
+	}
+	*to = __ipv4_neigh_lookup_noref(dev, destination);
+	return way_open(skb, dev, *to, len);
+}
+
+unsigned int halod_way_open6(struct sk_buff *skb, const struct dst_entry *dst,
+			     const void *destination, unsigned int len,
+			     struct neighbour **to)
+{
+	struct net_device *dev = dst_dev_rcu(dst);
+
+	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
+	if (is_too_big(skb, len, mtu6(dst, dev)))
+		return HALOD_OPEN_TOO_BIG;
+	*to = __ipv6_neigh_lookup_noref(dev,
+					rt6_nexthop(dst_rt6_info(dst), destination));
+	return way_open(skb, dev, *to, len);
+}
+
+/* As the kernel does between ip_rcv() and neigh_output(). */
+static __always_inline void way_send(struct sk_buff *skb, struct dst_entry *dst,
+				     struct neighbour *to)
+{
+	skb_orphan(skb);
+	skb_forward_csum(skb);
+	skb_clear_tstamp(skb);
+	skb_reset_redirect(skb);
+	skb_dst_set_noref(skb, dst);
+	skb->dev = dst_dev_rcu(dst);
+	neigh_output(to, skb, false);
+}
+
+void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
+		     struct neighbour *to)
+{
+	const struct net *net = dev_net_rcu(skb->dev);
+
+	if (READ_ONCE(net->ipv4.sysctl_ip_fwd_update_priority))
+		skb->priority = rt_tos2priority(ip_hdr(skb)->tos);
+	__IP_INC_STATS(net, IPSTATS_MIB_OUTFORWDATAGRAMS);
+	way_send(skb, dst, to);
+}
+
+void halod_way_send6(struct sk_buff *skb, struct dst_entry *dst,
+		     struct neighbour *to)
+{
+	__IP6_INC_STATS(dev_net_rcu(skb->dev), ip6_dst_idev(dst),
+			IPSTATS_MIB_OUTFORWDATAGRAMS);
+	way_send(skb, dst, to);
+}
+
+struct net_device *halod_notified_device(const void *info)
+{
+	return netdev_notifier_info_to_dev(info);
+}
+
+u32 halod_device_index(const struct net_device *dev)
+{
+	return dev->ifindex;
+}
+
+bool halod_device_stands_alone(struct net_device *dev)
+{
+	return !(dev->flags & IFF_LOOPBACK) && !netdev_master_upper_dev_get(dev);
+}
+
+bool halod_device_from(struct net *net, u32 index, struct halod_device *found)
+{
+	unsigned long at = index;
+	struct net_device *dev;
+
+	rcu_read_lock();
+	dev = xa_find(&net->dev_by_index, &at, ULONG_MAX, XA_PRESENT);
+	if (dev) {
+		found->index = dev->ifindex;
+		strscpy_pad(found->name, dev->name, sizeof(found->name));
+		found->loopback = dev->flags & IFF_LOOPBACK;
+		found->enslaved = netdev_master_upper_dev_get_rcu(dev);
+		found->taken = rcu_access_pointer(dev->rx_handler);
+		found->policy4 = net_has_ipsec(net) || !forwards4(dev);
+		found->policy6 = net_has_ipsec(net) || !forwards6(net, dev);
+	}
+	rcu_read_unlock();
+	return dev;
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hooks where packets arrive by a device, before the IP layers.
+//!
+//! C header: `include/linux/netfilter_netdev.h`
+
+use core::ffi::{c_int, c_uint, c_void};
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+
+use super::bindings::{
+    self, nf_dev_hooks_NF_NETDEV_INGRESS as INGRESS, nf_inet_hooks_NF_INET_FORWARD as FORWARD,
+    nf_inet_hooks_NF_INET_POST_ROUTING as POST, nf_inet_hooks_NF_INET_PRE_ROUTING as PRE,
+};
+use super::netfilter::{hooks_at, is_only_for_tracked, operations, Family, Verdict};
+use super::pernet::Net;
+use super::rcu::{Prepared, ReadSide};
+use super::skb::Skb;
+use crate::namespace::Namespace;
+
+/// What is out of the ordinary about a packet that has arrived.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    /// In what it came, or what is attached to it.
+    Frame,
+    /// Somebody else takes packets off the device.
+    Device,
+    /// IPsec, or the namespace does not forward.
+    Policy,
+}
+
+/// What a hook knows besides the packet. Softirq, or process context with bottom halves off.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    state: &'a bindings::nf_hook_state,
+    namespace: *const c_void,
+    /// Hooks run under RCU.
+    pub(crate) read_side: ReadSide<'a>,
+}
+
+impl Arrival<'_> {
+    /// What the packet is not fit for the fast path by, whatever it is about.
+    #[inline(always)]
+    pub(crate) fn oddity(self, family: Family, skb: &Skb<'_>) -> Option<Oddity> {
+        // SAFETY: Both are valid for the hook's run.
+        match unsafe { bindings::halod_arrived(skb.as_ptr(), self.state.net, family == Family::V6) }
+        {
+            bindings::HALOD_ARRIVED_PLAIN => None,
+            bindings::HALOD_ARRIVED_DEVICE => Some(Oddity::Device),
+            bindings::HALOD_ARRIVED_POLICY => Some(Oddity::Policy),
+            _ => Some(Oddity::Frame),
+        }
+    }
+
+    /// Whether the hooks in PRE_ROUTING, FORWARD and POST_ROUTING are ours alone, and of others
+    /// only such as leave alone what HaloD forwards.
+    #[inline(always)]
+    pub(crate) fn meets_nobody(self, family: Family) -> bool {
+        // SAFETY: `state.net` is valid.
+        unsafe { meets_nobody(self.state.net, family, self.namespace) }
+    }
+}
+
+impl Net<'_> {
+    /// The same of any packet of this network namespace, `namespace` being ours of it.
+    pub(crate) fn meets_nobody(
+        self,
+        _read_side: ReadSide<'_>,
+        family: Family,
+        namespace: Pin<&Namespace>,
+    ) -> bool {
+        let namespace: *const Namespace = namespace.get_ref();
+        // SAFETY: The network namespace is valid.
+        unsafe { meets_nobody(self.as_ptr(), family, namespace.cast()) }
+    }
+}
+
+/// # Safety
+///
+/// `net` is valid, and this is an RCU read side.
+#[inline(always)]
+pub(super) unsafe fn meets_nobody(
+    net: *mut bindings::net,
+    family: Family,
+    namespace: *const c_void,
+) -> bool {
+    // Ours, and the defragmentation that we ask for.
+    const ARRIVING: u16 = 2;
+    let at = |point| {
+        // SAFETY: By the function's contract.
+        unsafe { hooks_at(net, family, point) }
+    };
+    let (pre, forward, post) = (at(PRE), at(FORWARD), at(POST));
+    // SAFETY: Entries that are there are valid for the read side.
+    unsafe {
+        (pre.is_null() || (*pre).num_hook_entries <= ARRIVING || harmless(pre, namespace, PRE))
+            && (forward.is_null() || harmless(forward, namespace, FORWARD))
+            && (post.is_null() || is_usual(post) || harmless(post, namespace, POST))
+    }
+}
+
+/// The hook of the kernel's security module in POST_ROUTING, where there is one, as `harmless` has
+/// found it. It is part of the kernel and stays what it is.
+static SECURITY: Atomic<usize> = Atomic::new(0);
+
+/// Whether the hooks in POST_ROUTING are ours and the security module's.
+///
+/// # Safety
+///
+/// `entries` is not null, and valid; one of its hooks is ours.
+#[inline(always)]
+unsafe fn is_usual(entries: *const bindings::nf_hook_entries) -> bool {
+    // SAFETY: By the function's contract. Whoever writes the static does so atomically.
+    unsafe {
+        match (*entries).num_hook_entries {
+            1 => true,
+            2 => {
+                let first = (*entries).hooks.as_ptr().cast::<bindings::nf_hook_entry>();
+                let hook = (*first).hook.map_or(0, |hook| hook as usize);
+                hook != 0 && hook == SECURITY.as_ptr().cast_const().read_volatile()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether all hooks of a point leave alone what HaloD forwards: its own, those of connection
+/// tracking, and those of the kernel's security modules, which are about this machine's own sockets.
+///
+/// # Safety
+///
+/// `entries` is not null, and valid.
+#[inline(never)]
+unsafe fn harmless(
+    entries: *const bindings::nf_hook_entries,
+    namespace: *const c_void,
+    point: c_uint,
+) -> bool {
+    const FIRST: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_FIRST;
+    const LAST: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_LAST;
+    const DEFRAG: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_DEFRAG;
+    // SAFETY: By the function's contract.
+    unsafe { operations(entries) }.iter().all(|operation| {
+        // SAFETY: As above.
+        let operation = unsafe { &**operation };
+        let (priority, ours) = (
+            operation.priority,
+            operation.priv_.cast_const() == namespace,
+        );
+        let untyped = operation.hook_ops_type() == bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED;
+        let security = untyped && !ours && [FIRST, LAST].contains(&priority);
+        if security && point == POST {
+            SECURITY.store(operation.hook.map_or(0, |hook| hook as usize), Relaxed);
+        }
+        let tracking = point == PRE && priority == DEFRAG || is_only_for_tracked(priority, point);
+        ours || security || untyped && tracking
+    })
+}
+
+/// # Safety
+///
+/// Called by netfilter: `private` is the `Namespace` of the registration, which outlives every
+/// run of its hooks; `skb` and `state` are valid, and the call is an RCU read side.
+unsafe extern "C" fn hook(
+    private: *mut c_void,
+    skb: *mut bindings::sk_buff,
+    state: *const bindings::nf_hook_state,
+) -> c_uint {
+    const IPV4: u16 = (bindings::ETH_P_IP as u16).to_be();
+    const IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
+    // SAFETY: `nf_ingress` holds `rcu_read_lock` around the hooks.
+    let read_side = unsafe { ReadSide::assume() };
+    // SAFETY: By the function's contract.
+    let (namespace, state) = unsafe { (&*private.cast::<Namespace>(), &*state) };
+    let arrival = Arrival {
+        state,
+        namespace: private,
+        read_side,
+    };
+    // SAFETY: By the function's contract. Where others look at the packet too, ours is one of
+    // several references, and it is only read (`Skb::is_shared`).
+    let skb = unsafe { Skb::from_raw(skb) };
+    let verdict = match skb.protocol() {
+        IPV4 => namespace.arrive::<false>(arrival, skb),
+        IPV6 => namespace.arrive::<true>(arrival, skb),
+        _ => Verdict::Accept,
+    };
+    verdict as c_uint
+}
+
+/// Our hook on one device.
+///
+/// # Invariants
+///
+/// The operation is registered, for a device that is still there.
+pub(super) struct IngressHook {
+    operation: Option<KBox<Prepared<bindings::nf_hook_ops>>>,
+    device: NonNull<bindings::net_device>,
+    net: *mut bindings::net,
+}
+
+// SAFETY: Registration takes netfilter's own lock, and nothing else touches the fields.
+unsafe impl Send for IngressHook {}
+
+impl IngressHook {
+    /// Registers it. Process context.
+    ///
+    /// # Safety
+    ///
+    /// The value is dropped while the device is still there and in `net`; a grace period passes
+    /// between that and the end of `namespace`.
+    pub(super) unsafe fn register(
+        net: Net<'_>,
+        device: NonNull<bindings::net_device>,
+        namespace: *const Namespace,
+    ) -> Result<Self> {
+        // After all others: what filters there are have seen the packet.
+        let operation = Prepared::new(bindings::nf_hook_ops {
+            hook: Some(hook),
+            dev: device.as_ptr(),
+            priv_: namespace.cast_mut().cast(),
+            pf: bindings::NFPROTO_NETDEV as u8,
+            hooknum: INGRESS,
+            priority: c_int::MAX,
+            ..Default::default()
+        })?;
+        // SAFETY: The operation stays where it is until `drop`, and a grace period longer.
+        to_result(unsafe { bindings::nf_register_net_hook(net.as_ptr(), operation.value()) })?;
+        Ok(Self {
+            operation: Some(operation),
+            device,
+            net: net.as_ptr(),
+        })
+    }
+
+    pub(super) fn index(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::halod_device_index(self.device.as_ptr()) }
+    }
+}
+
+impl Drop for IngressHook {
+    fn drop(&mut self) {
+        if let Some(operation) = self.operation.take() {
+            // SAFETY: By the type invariants.
+            unsafe { bindings::nf_unregister_net_hook(self.net, operation.value()) };
+            // A dump of the hooks (nfnetlink_hook.c) may still read it.
+            operation.retire();
+        }
+    }
+}
