@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halod_cluster::{Failover, Measure};
 use halod_config::{Config, Nodes};
-use halod_proto::{Protocol, Select};
+use halod_proto::{Deliver, Protocol, Select};
 
 const GOOD: &str = r#"cluster = "push"
 routes = 24
@@ -334,6 +334,22 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "node_port = 9100",
+        "deliver = \"tunnel\"",
+        &[
+            "halod.toml:22: deliver = \"tunnel\" is not possible",
+            "\"nat\" and \"dsr\" are",
+        ],
+    ),
+    (
+        "node_port = 9100",
+        "node_port = 9100\ndeliver = \"dsr\"",
+        &[
+            "halod.toml:22: deliver = \"dsr\" leaves packets as they are, on port 9000",
+            "leave node_port out",
+        ],
+    ),
+    (
         "port = 9000\n",
         "port = 8023\nselect = \"source\"\n",
         &[
@@ -507,6 +523,22 @@ fn a_listener_of_one_port_takes_no_other() {
     assert_eq!(config.listeners[1].select, Select::Source);
     let text = text.replace("port = 8024", "port = 65535");
     parse(&text).expect("the last port there is");
+}
+
+#[test]
+fn answers_that_do_not_come_back_need_not_be_told_apart() {
+    // Two VIPs with the same ports on the nodes.
+    let text = GOOD.replace(
+        "port = 9000\nnode_port = 9100",
+        "port = 8000\ndeliver = \"dsr\"",
+    );
+    let (before, apps) = text.split_once("name = \"apps\"").expect("apps");
+    let apps = apps.replace("198.51.100.1", "198.51.100.2");
+    let text = format!("{before}name = \"apps\"{apps}");
+    let config = parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.listeners[0].deliver, Deliver::Nat);
+    assert_eq!(config.listeners[1].deliver, Deliver::Dsr);
+    parse(&text.replace("\"dsr\"", "\"nat\"")).expect_err("they must be told apart then");
 }
 
 #[test]
