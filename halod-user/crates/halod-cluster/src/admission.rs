@@ -78,7 +78,7 @@ impl Cluster {
             let reason = format!("{} has connected anew, with its token", hello.name);
             outcome.close.push((former, reason));
         }
-        self.heard(id);
+        self.heard(id, self.now);
         if self.node(id).is_some_and(|node| node.leaving) {
             self.stays(id, hello.healthy, outcome);
         }
@@ -196,7 +196,7 @@ impl Cluster {
     }
 
     fn joined(&mut self, id: NodeId, outcome: &mut Outcome) {
-        self.heard(id);
+        self.heard(id, self.now);
         outcome.joined = Some(id);
         outcome.welcome = Some(id);
         outcome.settle = true;

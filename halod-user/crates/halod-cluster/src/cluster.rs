@@ -7,8 +7,8 @@ use crate::outcome::Outcome;
 use crate::scaling::Scaler;
 use crate::slots::Slots;
 use crate::{
-    Action, Config, ConfigError, Event, Former, Node, NodeId, NodeName, RestoreError, Saved,
-    ScalingReport, Time,
+    Action, Config, ConfigError, ConnId, Event, Former, Node, NodeId, NodeName, RestoreError,
+    Saved, ScalingReport, Time,
 };
 
 /// The cluster: nodes, slots, and the route table that follows from them.
@@ -72,8 +72,9 @@ impl Cluster {
         Saved::of(self)
     }
 
-    /// Takes in an event, at a time that is not before that of the event before. Returns what to
-    /// do, in order. Never panics, whatever comes in whatever order.
+    /// Takes in an event, at a time that is not before that of the event before; a message may be told
+    /// late, with the time at which it came. Returns what to do, in order. Never panics, whatever
+    /// comes in whatever order.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         self.now = self.now.max(now);
         if self.config.scale.is_some() && self.scaler.due.is_none() {
@@ -82,7 +83,7 @@ impl Cluster {
         let mut outcome = Outcome::default();
         match event {
             Event::Hello { conn, hello, token } => self.hello(conn, hello, token, &mut outcome),
-            Event::Message { conn, message } => self.message(conn, message, &mut outcome),
+            Event::Message { conn, message } => self.message(conn, message, now, &mut outcome),
             Event::Closed { conn } => self.closed(conn, &mut outcome),
             Event::Probe { probe, reachable } => self.probed(probe, reachable, &mut outcome),
             Event::Tick => self.tick(&mut outcome),
@@ -102,6 +103,13 @@ impl Cluster {
             self.scaler.due,
         ];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// The connections of the nodes that will be silent for too long by then. Where a caller keeps
+    /// messages back, these are the nodes whose messages are to be told first.
+    pub fn expected(&self, by: Time) -> Vec<ConnId> {
+        let due = self.members.due(by).into_iter();
+        due.filter_map(|(_, id)| self.node(id)?.conn).collect()
     }
 
     /// The table's generation: rises by one with each [`Action::Commit`].

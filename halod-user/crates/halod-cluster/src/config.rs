@@ -154,7 +154,7 @@ impl Config {
     }
 
     /// How long a node may be silent, in milliseconds.
-    pub(crate) fn silence_ms(&self) -> u64 {
+    pub fn silence_ms(&self) -> u64 {
         u64::from(self.heartbeat_ms) * u64::from(self.heartbeat_misses)
     }
 }

@@ -1,16 +1,22 @@
 use halod_proto::{NodeState, ToHalod};
 
 use crate::outcome::Outcome;
-use crate::{Cluster, ConnId, LossCause, NodeId, Notice};
+use crate::{Cluster, ConnId, LossCause, NodeId, Notice, Time};
 
 impl Cluster {
-    /// A message of a connection after its hello.
-    pub(crate) fn message(&mut self, conn: ConnId, message: ToHalod, outcome: &mut Outcome) {
+    /// A message of a connection after its hello, which came at `at`.
+    pub(crate) fn message(
+        &mut self,
+        conn: ConnId,
+        message: ToHalod,
+        at: Time,
+        outcome: &mut Outcome,
+    ) {
         // Of a connection that the cluster has given up.
         let Some(id) = self.members.of_conn(conn) else {
             return;
         };
-        self.heard(id);
+        self.heard(id, at);
         match message {
             ToHalod::Hello(_) => self.second_hello(conn, outcome),
             ToHalod::Heartbeat { seq, load } => {
@@ -37,9 +43,9 @@ impl Cluster {
         }
     }
 
-    /// A node has spoken: it may be silent for the full time again.
-    pub(crate) fn heard(&mut self, id: NodeId) {
-        let deadline = self.now.after(self.config.silence_ms());
+    /// A node has spoken: it may be silent for the full time from then on.
+    pub(crate) fn heard(&mut self, id: NodeId, at: Time) {
+        let deadline = at.after(self.config.silence_ms());
         self.members.set_deadline(id, Some(deadline));
         if let Some(node) = self.members.get_mut(id) {
             node.excused = false;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `input` | what other tasks send to it |
 //! | `peers` | messages to nodes |
+//! | `pulse` | heartbeats that wait to be heard |
 //! | `commit` | a change becomes durable, then the kernel's |
 //! | `watch` | what happened, for logs and watchers |
 //! | `report` | answers to the control socket |
@@ -15,6 +16,7 @@ mod input;
 mod peers;
 mod plan;
 mod probe;
+mod pulse;
 mod report;
 mod watch;
 
@@ -22,7 +24,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use halod_cluster::{Action, Cluster, Command, Event, NodeName, Notice, Time};
+use halod_cluster::{Action, Cluster, Command, ConnId, Event, NodeName, Notice, Time};
 use halod_control::Request;
 use halod_netlink::Status;
 use halod_proto::FromHalod;
@@ -36,7 +38,8 @@ use crate::shutdown::Shutdown;
 use crate::store::Keeper;
 
 pub use input::{Input, Reply};
-pub use peers::Outbox;
+pub use peers::{Mail, Outbox};
+pub use pulse::Pulse;
 
 use commit::InKernel;
 use peers::Peers;
@@ -141,6 +144,7 @@ impl<K: Kernel> Heart<K> {
                 },
                 change = next(&mut self.changes) => self.kernel_changed(change).await,
                 _ = check.tick() => {
+                    self.hear(self.peers.conns()).await;
                     self.check_kernel().await;
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
                 }
@@ -176,11 +180,23 @@ impl<K: Kernel> Heart<K> {
                 }
             }
         }
+        // Those who would be next too, or each had a wake of its own.
+        let soon = self.time(Instant::now()).after(self.half_a_heartbeat_ms());
+        self.hear(self.cluster.expected(soon)).await;
         let Some(deadline) = self.cluster.next_deadline().map(|t| self.instant(t)) else {
             return;
         };
         if deadline <= Instant::now() {
             self.handle(Event::Tick, Instant::now(), deadline).await;
+        }
+    }
+
+    /// Hears the heartbeats that wait at these connections.
+    async fn hear(&mut self, conns: Vec<ConnId>) {
+        for conn in conns {
+            if let Some((message, at)) = self.peers.beat(conn) {
+                self.handle(Event::Message { conn, message }, at, at).await;
+            }
         }
     }
 
@@ -228,6 +244,7 @@ impl<K: Kernel> Heart<K> {
             Request::NodeDrain { name } => (Command::Drain, name),
             Request::NodeRemove { name } => (Command::Remove, name),
             other => {
+                self.hear(self.peers.conns()).await;
                 // Whoever asked may be gone.
                 let _ = reply.send(self.report(&other));
                 return;
@@ -327,6 +344,10 @@ impl<K> Heart<K> {
     /// A moment on the cluster's clock.
     fn time(&self, at: Instant) -> Time {
         Time(ms(at.saturating_duration_since(self.origin)))
+    }
+
+    fn half_a_heartbeat_ms(&self) -> u64 {
+        u64::from(self.cluster.config().heartbeat_ms / 2)
     }
 
     fn instant(&self, time: Time) -> Instant {

@@ -11,13 +11,14 @@ use halod_proto::{FromHalod, Hello, LineCodec, MAX_HELLO, MAX_LINE_TO_HALOD, ToH
 use halod_tls::Certificate;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::heart::{Input, Outbox};
+use crate::heart::{Input, Mail, Outbox, Pulse};
 use crate::server::Shared;
-use crate::tls;
+use crate::tls::{self, Encrypted};
 
 /// How long a node may take to read one message before its connection is cut.
 const WRITE: Duration = Duration::from_secs(5);
@@ -29,10 +30,35 @@ const READ: usize = 1024;
 /// How long a connection that is being closed may take to read why.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A connection, encrypted or not.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+/// A connection, encrypted or not, for two tasks.
+pub trait Stream {
+    /// What is read from.
+    type Read: AsyncRead + Send + Unpin + 'static;
+    /// What is written to.
+    type Write: AsyncWrite + Send + Unpin + 'static;
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+    /// Both.
+    fn halves(self) -> (Self::Read, Self::Write);
+}
+
+impl Stream for TcpStream {
+    type Read = OwnedReadHalf;
+    type Write = OwnedWriteHalf;
+
+    fn halves(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.into_split()
+    }
+}
+
+impl Stream for Encrypted {
+    type Read = ReadHalf<Encrypted>;
+    type Write = WriteHalf<Encrypted>;
+
+    // One lock for both, since each way of TLS may have to read and to write.
+    fn halves(self) -> (ReadHalf<Encrypted>, WriteHalf<Encrypted>) {
+        split(self)
+    }
+}
 
 /// A connection that has not said hello.
 #[derive(Debug)]
@@ -46,8 +72,8 @@ pub struct Newcomer {
 }
 
 /// The bytes of a connection as messages.
-struct Reader<S> {
-    stream: ReadHalf<S>,
+struct Reader<R> {
+    stream: R,
     codec: LineCodec,
     buffer: Box<[u8]>,
 }
@@ -60,7 +86,7 @@ enum End {
     Wrong(String),
 }
 
-impl<S: Stream> Reader<S> {
+impl<R: AsyncRead + Unpin> Reader<R> {
     /// Cancel safe.
     async fn next(&mut self) -> Result<ToHalod, End> {
         loop {
@@ -91,7 +117,7 @@ pub async fn run<S: Stream>(
         deadline,
         permit,
     } = newcomer;
-    let (read, write) = split(stream);
+    let (read, write) = stream.halves();
     let mut reader = Reader {
         stream: read,
         codec: LineCodec::new(MAX_HELLO),
@@ -134,18 +160,26 @@ fn admitted(certificate: Option<&Certificate>, hello: &Hello) -> Result<String, 
 }
 
 /// After the hello.
-async fn serve<S: Stream>(
-    mut reader: Reader<S>,
-    write: WriteHalf<S>,
+async fn serve<R, W>(
+    mut reader: Reader<R>,
+    write: W,
     hello: Hello,
     token: String,
     peer: SocketAddr,
     shared: &Arc<Shared>,
-) {
+) where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
     reader.codec.set_max(MAX_LINE_TO_HALOD);
     let conn = shared.next_conn();
     let name = hello.name.clone();
-    let (outbox, messages, cut) = Outbox::new();
+    let (outbox, mail) = Outbox::new();
+    let Mail {
+        messages,
+        cut,
+        pulse,
+    } = mail;
     let hello = Input::Hello {
         conn,
         hello,
@@ -158,7 +192,12 @@ async fn serve<S: Stream>(
         return;
     }
     // Tasks of their own: a heartbeat wakes the one that reads, and nothing else.
-    let mut reading = Part(tokio::spawn(pass_on(reader, conn, Arc::clone(shared))));
+    let mut reading = Part(tokio::spawn(pass_on(
+        reader,
+        conn,
+        pulse,
+        Arc::clone(shared),
+    )));
     let mut writing = Part(tokio::spawn(write_all(write, messages, cut)));
     tokio::select! {
         read = &mut reading.0 => {
@@ -205,34 +244,38 @@ impl<T> Drop for Part<T> {
 }
 
 /// Passes messages on until the connection ends or says something wrong.
-async fn pass_on<S: Stream>(
-    mut reader: Reader<S>,
+async fn pass_on<R: AsyncRead + Unpin>(
+    mut reader: Reader<R>,
     conn: ConnId,
+    pulse: Pulse,
     shared: Arc<Shared>,
-) -> (Reader<S>, End) {
+) -> (Reader<R>, End) {
     loop {
         let message = match reader.next().await {
             Ok(message) => message,
             Err(end) => return (reader, end),
         };
-        // Waits while the heart is busy: a node that talks too much only slows itself.
-        let input = Input::Message {
-            conn,
-            message,
-            at: Instant::now(),
+        let Some(message) = pulse.leave(message) else {
+            continue;
         };
-        if shared.inputs.send(input).await.is_err() {
-            return (reader, End::Closed);
+        let now = (message, Instant::now());
+        // What came before it is heard before it.
+        for (message, at) in pulse.take().into_iter().chain([now]) {
+            // Waits while the heart is busy: a node that talks too much only slows itself.
+            let input = Input::Message { conn, message, at };
+            if shared.inputs.send(input).await.is_err() {
+                return (reader, End::Closed);
+            }
         }
     }
 }
 
 /// Writes messages until the heart drops the outbox. Gives the stream back where it still works.
-async fn write_all<S: Stream>(
-    mut write: WriteHalf<S>,
+async fn write_all<W: AsyncWrite + Unpin>(
+    mut write: W,
     mut messages: mpsc::Receiver<FromHalod>,
     cut: Arc<Notify>,
-) -> Option<WriteHalf<S>> {
+) -> Option<W> {
     loop {
         let message = tokio::select! {
             message = messages.recv() => message,
@@ -258,20 +301,20 @@ async fn write_all<S: Stream>(
 }
 
 /// Writes a whole line, and what TLS may still hold of it.
-async fn send<S: Stream>(write: &mut WriteHalf<S>, line: &str) -> io::Result<()> {
+async fn send(write: &mut (impl AsyncWrite + Unpin), line: &str) -> io::Result<()> {
     write.write_all(line.as_bytes()).await?;
     write.flush().await
 }
 
 /// Refuses a connection of which nothing was read.
 pub async fn refuse(stream: TcpStream, reason: String) {
-    let (read, write) = split(stream);
+    let (read, write) = stream.halves();
     close(read, write, Some(reason)).await;
 }
 
 /// Ends a connection that was told why.
 pub async fn end(stream: TcpStream) {
-    let (read, write) = split(stream);
+    let (read, write) = stream.halves();
     close(read, write, None).await;
 }
 
@@ -287,7 +330,11 @@ pub fn refuse_at_once(stream: &TcpStream, reason: &str) {
 
 /// Sends the reason, if there is one, and closes such that the other side can read it: a close
 /// with unread input would reset the connection and take the reason with it.
-async fn close<S: Stream>(mut read: ReadHalf<S>, mut write: WriteHalf<S>, reason: Option<String>) {
+async fn close(
+    mut read: impl AsyncRead + Unpin,
+    mut write: impl AsyncWrite + Unpin,
+    reason: Option<String>,
+) {
     let closing = async {
         if let Some(reason) = reason {
             let line = FromHalod::Error { reason }.to_line();

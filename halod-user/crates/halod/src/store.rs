@@ -100,23 +100,26 @@ impl Keeper {
         self.run(|store| store.load()).await
     }
 
-    /// See [`Store::save`].
+    /// See [`Store::save`]. It begins at once; what is returned waits for its end.
     ///
     /// # Errors
     /// As there.
-    pub async fn save(&self, record: Record) -> Result<(), StoreError> {
-        self.run(move |store| store.save(&record)).await
+    pub fn save(
+        &self,
+        record: Record,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        self.run(move |store| store.save(&record))
     }
 
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    fn run<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    {
         let store = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
+        let running = tokio::task::spawn_blocking(move || {
             work(&mut *store.lock().unwrap_or_else(PoisonError::into_inner))
-        })
-        .await
-        .unwrap_or(Err(StoreError::Thread))
+        });
+        async { running.await.unwrap_or(Err(StoreError::Thread)) }
     }
 }

@@ -109,7 +109,7 @@ impl Tls {
     pub async fn accept(
         &self,
         stream: TcpStream,
-    ) -> Result<(Box<TlsStream<Bounded>>, Certificate), (String, TcpStream)> {
+    ) -> Result<(Encrypted, Certificate), (String, TcpStream)> {
         let stream = Bounded {
             stream,
             left: UNKNOWN,
@@ -181,6 +181,9 @@ fn warn_of_end(what: &str, certificate: &Certificate) {
         Some(_) => {}
     }
 }
+
+/// A connection that speaks TLS.
+pub type Encrypted = Box<TlsStream<Bounded>>;
 
 /// A connection of which only so much is read.
 #[derive(Debug)]

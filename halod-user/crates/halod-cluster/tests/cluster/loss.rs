@@ -56,6 +56,27 @@ fn a_node_that_does_not_come_back_is_lost_at_the_end_of_the_window() {
 }
 
 #[test]
+fn silence_counts_from_when_the_last_message_came_however_late_it_is_told() {
+    let mut sim = Sim::new(config(24, 2, 0));
+    sim.join_all(&["n1", "n2"]);
+    let silence_ms = sim.cluster.config().silence_ms();
+    let conn = sim.agent("n1").conn.expect("connected");
+    sim.pass(100, &["n1"]);
+    let came = Time(sim.now);
+    sim.pass(150, &["n1"]);
+    let due = sim.cluster.next_deadline().expect("a deadline");
+    assert_eq!(sim.cluster.expected(Time(due.0 - 1)), []);
+    assert_eq!(sim.cluster.expected(due), [conn]);
+    let message = ToHalod::Heartbeat { seq: 1, load: None };
+    assert_eq!(
+        sim.cluster.handle(came, Event::Message { conn, message }),
+        []
+    );
+    assert_eq!(sim.cluster.expected(due), []);
+    assert_eq!(sim.cluster.expected(came.after(silence_ms)), [conn]);
+}
+
+#[test]
 fn a_closed_connection_is_probed_at_the_port_of_the_first_route() {
     let mut sim = Sim::new(config(24, 2, 0));
     sim.join_all(&["n1", "n2"]);

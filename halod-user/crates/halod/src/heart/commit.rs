@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Heart;
 use crate::kernel::Kernel;
-use crate::store::{ChangeRecord, Record};
+use crate::store::{ChangeRecord, Record, StoreError};
 use crate::table::{same_listeners, same_nodes, table};
 
 /// Another hand may write tables as fast as we do; two daemons in one namespace, say. We answer
@@ -62,14 +62,17 @@ impl<K: Kernel> Heart<K> {
     /// Carries out a change that was caused at `cause`.
     pub(super) async fn commit(&mut self, change: &Change, cause: Instant) {
         let moves = self.moves(change);
-        self.save(Some(ChangeRecord {
+        let saving = self.saving(Some(ChangeRecord {
             generation: change.generation,
             time: super::watch::now(),
             cause: change.cause.clone(),
             moves: moves.clone(),
-        }))
-        .await;
-        if !self.commit_table().await {
+        }));
+        // While the disk works.
+        let table = self.table();
+        let saved = saving.await;
+        self.saved(saved);
+        if !self.commit_table(&table).await {
             return;
         }
         let took_us = u64::try_from(cause.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -89,15 +92,28 @@ impl<K: Kernel> Heart<K> {
     }
 
     /// Makes the cluster's state durable.
-    ///
-    /// Where that fails, the daemon goes on: users of a dead node must not wait for a full disk,
-    /// and a daemon that finds the kernel ahead of its store takes up the kernel's table.
     pub(super) async fn save(&mut self, change: Option<ChangeRecord>) {
-        let record = Record {
+        let saved = self.saving(change).await;
+        self.saved(saved);
+    }
+
+    /// Begins with that; what is returned waits for its end.
+    fn saving(
+        &self,
+        change: Option<ChangeRecord>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<K> {
+        self.keeper.save(Record {
             saved: self.cluster.saved(),
             change,
-        };
-        match self.keeper.save(record).await {
+        })
+    }
+
+    /// Notes whether the cluster's state has become durable.
+    ///
+    /// Where it has not, the daemon goes on: users of a dead node must not wait for a full disk,
+    /// and a daemon that finds the kernel ahead of its store takes up the kernel's table.
+    fn saved(&mut self, saved: Result<(), StoreError>) {
+        match saved {
             Ok(()) => {
                 if self.store_error.take().is_some() {
                     tracing::info!("the store works again");
@@ -123,9 +139,8 @@ impl<K: Kernel> Heart<K> {
     }
 
     /// Gives the kernel the cluster's table; whether it has it now.
-    async fn commit_table(&mut self) -> bool {
-        let table = self.table();
-        match self.kernel.commit(&table, self.in_kernel.generation).await {
+    async fn commit_table(&mut self, table: &Table) -> bool {
+        match self.kernel.commit(table, self.in_kernel.generation).await {
             Ok(generation) => {
                 self.in_step(generation);
                 true
@@ -254,7 +269,7 @@ impl<K: Kernel> Heart<K> {
         if generation != self.in_kernel.generation {
             self.reassert().await;
         } else if self.in_kernel.trouble().is_some() {
-            self.commit_table().await;
+            self.commit_table(&self.table()).await;
         }
     }
 

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use halod_cluster::{ConnId, NodeName};
-use halod_proto::FromHalod;
+use halod_proto::{FromHalod, ToHalod};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::Heart;
+use super::pulse::Pulse;
 
 /// How many messages wait for a node that does not read. The table changes far less often than
 /// a node that reads at all takes a message.
@@ -23,21 +25,37 @@ const HELD: usize = 65_536;
 pub struct Outbox {
     queue: mpsc::Sender<FromHalod>,
     cut: Arc<Notify>,
+    pulse: Pulse,
+}
+
+/// The session's end of its outbox.
+#[derive(Debug)]
+pub struct Mail {
+    /// What is to be sent.
+    pub messages: mpsc::Receiver<FromHalod>,
+    /// Tells to close at once.
+    pub cut: Arc<Notify>,
+    /// For heartbeats.
+    pub pulse: Pulse,
 }
 
 impl Outbox {
-    /// An outbox, what the session reads of it, and what tells the session to close at once.
-    pub fn new() -> (Outbox, mpsc::Receiver<FromHalod>, Arc<Notify>) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
+    /// An outbox, and the session's end of it.
+    pub fn new() -> (Outbox, Mail) {
+        let (queue, messages) = mpsc::channel(QUEUE);
         let cut = Arc::new(Notify::new());
-        (
-            Outbox {
-                queue,
-                cut: Arc::clone(&cut),
-            },
-            receiver,
+        let pulse = Pulse::default();
+        let outbox = Outbox {
+            queue,
+            cut: Arc::clone(&cut),
+            pulse: pulse.clone(),
+        };
+        let mail = Mail {
+            messages,
             cut,
-        )
+            pulse,
+        };
+        (outbox, mail)
     }
 }
 
@@ -90,6 +108,16 @@ impl Peers {
         }
     }
 
+    /// The heartbeat of a connection that the heart has not heard, and when it came.
+    pub fn beat(&self, conn: ConnId) -> Option<(ToHalod, Instant)> {
+        self.peers.get(&conn)?.outbox.pulse.take()
+    }
+
+    /// All connections that have said hello.
+    pub fn conns(&self) -> Vec<ConnId> {
+        self.peers.keys().copied().collect()
+    }
+
     pub fn get(&self, conn: ConnId) -> Option<&Peer> {
         self.peers.get(&conn)
     }
@@ -138,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_does_not_read_is_cut_off_and_never_waited_for() {
-        let (outbox, mut queued, cut) = Outbox::new();
+        let (outbox, mut mail) = Outbox::new();
         let mut peers = Peers::default();
         let name = "n1".parse().expect("a name");
         let address = "192.0.2.11:40000".parse().expect("an address");
@@ -147,15 +175,19 @@ mod tests {
             peers.deliver(ConnId(1), FromHalod::Reserve { generation });
         }
         let soon = std::time::Duration::from_millis(20);
-        assert!(tokio::time::timeout(soon, cut.notified()).await.is_err());
+        assert!(
+            tokio::time::timeout(soon, mail.cut.notified())
+                .await
+                .is_err()
+        );
 
         peers.deliver(ConnId(1), FromHalod::Reserve { generation: 99 });
-        tokio::time::timeout(soon, cut.notified())
+        tokio::time::timeout(soon, mail.cut.notified())
             .await
             .expect("cut off");
-        assert_eq!(queued.len(), QUEUE);
+        assert_eq!(mail.messages.len(), QUEUE);
         assert_eq!(
-            queued.recv().await,
+            mail.messages.recv().await,
             Some(FromHalod::Reserve { generation: 0 })
         );
     }
