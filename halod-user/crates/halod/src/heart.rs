@@ -170,25 +170,27 @@ impl<K: Kernel> Heart<K> {
         for _ in 0..ROUNDS {
             // Sessions whose sockets have become readable run now.
             tokio::task::yield_now().await;
-            let waiting = self.inputs.len();
-            if waiting == 0 {
-                break;
-            }
-            for _ in 0..waiting {
+            for _ in 0..self.inputs.len() {
                 if let Ok(input) = self.inputs.try_recv() {
                     self.input(input).await;
                 }
             }
+            // Those who would be next too, or each had a wake of its own.
+            let soon = self.time(Instant::now()).after(self.half_a_heartbeat_ms());
+            self.hear(self.cluster.expected(soon)).await;
+            if self.overdue().is_none() {
+                return;
+            }
         }
-        // Those who would be next too, or each had a wake of its own.
-        let soon = self.time(Instant::now()).after(self.half_a_heartbeat_ms());
-        self.hear(self.cluster.expected(soon)).await;
-        let Some(deadline) = self.cluster.next_deadline().map(|t| self.instant(t)) else {
-            return;
-        };
-        if deadline <= Instant::now() {
+        if let Some(deadline) = self.overdue() {
             self.handle(Event::Tick, Instant::now(), deadline).await;
         }
+    }
+
+    /// The next deadline, if it has passed.
+    fn overdue(&self) -> Option<Instant> {
+        let deadline = self.instant(self.cluster.next_deadline()?);
+        (deadline <= Instant::now()).then_some(deadline)
     }
 
     /// Hears the heartbeats that wait at these connections.
