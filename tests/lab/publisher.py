@@ -59,6 +59,12 @@ class Rounds:
             await publish(users, text, self._at_once, self._pause)
             self.rounds += 1
 
+    def going(self) -> bool:
+        """True; raises what went wrong in any round, for who waits for what comes of them."""
+        if self._done.done():
+            self._done.result()
+        return True
+
     def stop(self) -> None:
         """Ends the round that runs; raises what went wrong in any."""
         self._stop = True

@@ -48,7 +48,7 @@ def run(lab: Lab) -> None:
     # A poll says where it was answered only when it is.
     holders = cluster.holders()
     elsewhere = lambda: [user.number for user in users if user.node != holders[user.route - 1]]
-    until("every user to be answered by the node of the user's route", lambda: not elsewhere(), SLACK)
+    until("every user to be answered by the node of the user's route", lambda: rounds.going() and not elsewhere(), SLACK)
     rounds.stop()
     until("every user to have all messages, once and in order", lambda: all(map(rounds.complete, users)))
     equal([user.refused for user in users if user.refused], [], "connections that did not come to be")
