@@ -41,7 +41,7 @@ def run(lab: Lab) -> None:
 
     generation = cluster.kernel.generation()
     cluster.daemon.ctl("node", "activate", "n4")
-    moved_at = next(at for at, number in commits.seen if number == generation + 1)
+    moved_at = until("the commit to be told", lambda: next((at for at, number in commits.seen if number == generation + 1), None))
     cluster.until_holders("n1", "n2", "n3", "n4")
     affected = [user for user in users if user.route in MOVED]
     until("every user of a moved route to be asked", lambda: all(user.losses and user.connected for user in affected), WINDOW + SLACK)
