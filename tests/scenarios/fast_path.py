@@ -136,11 +136,12 @@ def many(rig: Rig) -> None:
                 for _ in range(AT_ONCE):
                     sock.send(QUESTION)
                 until("all to be forwarded", lambda sent=sent: rig.grown(before).get("forward", 0) >= sent, 30)
-            # n1 may have no room for some of them, and a late answer may be to a question before them.
+            # n1 may have no room for some of them, and the end of a connection of before may be among them.
             until("all answers to be on their way", lambda: rig.grown(before).get("reverse", 0) >= heard[BROWSERS_PORT] - count > 0, 30)
         grown = rig.grown(before)
-        seen = (grown.get("forward", 0), grown.get("fast", 0))
-        equal(seen, (MANY, MANY + grown["reverse"]), f"{MANY} datagrams to {vip} and back: {grown}")
+        # The end of a connection of before may be among them.
+        check(grown["forward"] >= MANY, f"{MANY} datagrams to {vip}: {grown}")
+        equal(grown.get("fast", 0), grown["forward"] + grown["reverse"], f"{MANY} datagrams to {vip} and back: {grown}")
 
 
 def firewall(rig: Rig) -> None:
