@@ -1,4 +1,4 @@
-use halod_routes::{RouteId, RouteSet, SlotId, SlotTable};
+use halod_routes::{RouteId, SlotId, SlotTable};
 
 use crate::drains::Drains;
 use crate::flapping::Timers;
@@ -69,7 +69,13 @@ impl Cluster {
 
     /// All that must survive a restart.
     pub fn saved(&self) -> Saved {
-        Saved::of(self)
+        Saved::of(self, &[])
+    }
+
+    /// The same as [`Cluster::saved`], with the nodes that are as `before` shared with it: of thousands,
+    /// few change at a time.
+    pub fn saved_after(&self, before: &Saved) -> Saved {
+        Saved::of(self, &before.nodes)
     }
 
     /// Takes in an event, at a time that is not before that of the event before; a message may be told
@@ -184,10 +190,10 @@ impl Cluster {
         self.slots.assignment()
     }
 
-    /// The routes that a node holds.
-    pub(crate) fn held(&self, node: &Node) -> RouteSet {
+    /// The routes that a node holds, each once.
+    pub(crate) fn held(&self, node: &Node) -> impl Iterator<Item = RouteId> {
         let held = node.slot.map(|slot| self.assignment().held_by(slot));
-        held.into_iter().flatten().collect()
+        held.into_iter().flatten()
     }
 
     /// The node that fills a slot, if any.

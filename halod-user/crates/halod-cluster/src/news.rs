@@ -16,7 +16,7 @@ impl Cluster {
             return Vec::new();
         };
         let generation = self.generation;
-        let (held, standing) = (self.held(node), self.standing(node));
+        let (held, standing) = (self.held(node).collect(), self.standing(node));
         let lost = node.told.difference(&held);
         let kept = node.keeps.difference(&held);
 

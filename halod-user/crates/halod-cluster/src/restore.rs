@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use halod_proto::NodeState;
 use halod_routes::{Assignment, RouteId, RouteSet, SlotTable};
@@ -47,7 +48,7 @@ impl Saved {
                 ));
             }
             let turn = members.next_turn();
-            let mut node = saved.node(turn, now);
+            let mut node = Arc::unwrap_or_clone(saved).node(turn, now);
             if node.state != NodeState::Lost {
                 node.deadline = Some(grace);
             }

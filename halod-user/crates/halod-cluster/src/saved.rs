@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use halod_proto::{NodeName, NodeState, SelectKey};
 use halod_routes::{RouteId, RouteSet, SlotId};
@@ -16,8 +17,9 @@ pub struct Saved {
     pub routes: u32,
     /// M.
     pub slots: u32,
-    /// The nodes, those longest in their state first.
-    pub nodes: Vec<SavedNode>,
+    /// The nodes, those longest in their state first. Shared with what is saved next, as far as they
+    /// stay as they are: see [`Cluster::saved_after`].
+    pub nodes: Vec<Arc<SavedNode>>,
     /// The routes that drain, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drains: Vec<SavedDrain>,
@@ -101,23 +103,15 @@ pub enum RestoreError {
 }
 
 impl Saved {
-    pub(crate) fn of(cluster: &Cluster) -> Saved {
+    /// Of a cluster, and of `before` the nodes that are as they were.
+    pub(crate) fn of(cluster: &Cluster, before: &[Arc<SavedNode>]) -> Saved {
+        let before: HashMap<NodeId, &Arc<SavedNode>> =
+            before.iter().map(|saved| (saved.id, saved)).collect();
         let mut nodes: Vec<&Node> = cluster.nodes().collect();
         nodes.sort_by_key(|node| node.turn);
-        let node = |node: &Node| SavedNode {
-            id: node.id,
-            name: node.name.clone(),
-            addresses: node.addresses.clone(),
-            ports: node.ports.clone(),
-            state: if node.leaving {
-                NodeState::Reserve
-            } else {
-                node.state
-            },
-            slot: node.slot,
-            routes: cluster.held(node),
-            parked: node.parked,
-            token: node.token.clone(),
+        let node = |node: &Node| match before.get(&node.id) {
+            Some(&saved) if saved.is(cluster, node) => Arc::clone(saved),
+            _ => Arc::new(SavedNode::of(cluster, node)),
         };
         let left = |until: Time| u32::try_from(until.since(cluster.now)).unwrap_or(u32::MAX);
         let former = |former: &Former| SavedFormer {
@@ -136,6 +130,55 @@ impl Saved {
             nodes: nodes.into_iter().map(node).collect(),
             drains: cluster.drains().map(drain).collect(),
             select_key: Some(cluster.config.select_key),
+        }
+    }
+}
+
+impl SavedNode {
+    fn of(cluster: &Cluster, node: &Node) -> SavedNode {
+        SavedNode {
+            id: node.id,
+            name: node.name.clone(),
+            addresses: node.addresses.clone(),
+            ports: node.ports.clone(),
+            state: SavedNode::state(node),
+            slot: node.slot,
+            routes: cluster.held(node).collect(),
+            parked: node.parked,
+            token: node.token.clone(),
+        }
+    }
+
+    /// Whether it is [`SavedNode::of`] the node, without making that.
+    fn is(&self, cluster: &Cluster, node: &Node) -> bool {
+        let SavedNode {
+            id,
+            name,
+            addresses,
+            ports,
+            state,
+            slot,
+            routes,
+            parked,
+            token,
+        } = self;
+        *id == node.id
+            && *slot == node.slot
+            && *state == SavedNode::state(node)
+            && *parked == node.parked
+            && *name == node.name
+            && *token == node.token
+            && *addresses == node.addresses
+            && *ports == node.ports
+            && routes.len() == cluster.held(node).count()
+            && cluster.held(node).all(|route| routes.contains(route))
+    }
+
+    fn state(node: &Node) -> NodeState {
+        if node.leaving {
+            NodeState::Reserve
+        } else {
+            node.state
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is begun with, over every state that store and kernel can be found in.
 
+use std::sync::Arc;
+
 use halod::adopt::{AdoptError, Start, start};
 use halod::table::{same_nodes, table};
 use halod_cluster::{
@@ -59,7 +61,7 @@ fn saved(routes: u32, generation: u64, order: &[u32]) -> Saved {
         parked: false,
         token: format!("{id:032x}"),
     };
-    let nodes = (1..).zip(order).map(node).collect();
+    let nodes = (1..).zip(order).map(node).map(Arc::new).collect();
     Saved {
         generation,
         routes,
@@ -145,7 +147,7 @@ fn an_empty_kernel_gets_the_store_at_a_generation_that_it_takes() {
 #[test]
 fn damaged_and_foreign_things_are_errors_or_replaced() {
     let mut damaged = saved(24, 7, &[1, 2]);
-    damaged.nodes[1].slot = Some(1);
+    Arc::make_mut(&mut damaged.nodes[1]).slot = Some(1);
     let error = start(
         &config(24),
         Some(damaged),
@@ -262,11 +264,11 @@ fn the_key_is_the_kernels_then_the_stores() {
 #[test]
 fn a_node_that_only_keeps_connections_is_taken_up() {
     let mut with_three = saved(24, 7, &[1, 2, 3]);
-    let mut third = with_three.nodes.pop().expect("the third");
+    let mut third = SavedNode::clone(&with_three.nodes[2]);
     with_three = saved(24, 7, &[1, 2]);
     (third.slot, third.state) = (None, NodeState::Draining);
     third.routes = RouteSet::new();
-    with_three.nodes.push(third);
+    with_three.nodes.push(Arc::new(third));
     with_three.drains = vec![drain(9, 3, 5000)];
     let kernel = kernel_of(&with_three);
     for (store, state) in [

@@ -1,6 +1,7 @@
 //! The SQLite store.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use halod::store::{ChangeRecord, InstanceLock, Record, Sqlite, Store};
 use halod_cluster::{
@@ -38,7 +39,7 @@ fn record(generation: u64, nodes: Vec<SavedNode>) -> Record {
             generation,
             routes: 24,
             slots,
-            nodes,
+            nodes: nodes.into_iter().map(Arc::new).collect(),
             drains: Vec::new(),
             select_key: Some(SelectKey([generation as u8; 16])),
         },

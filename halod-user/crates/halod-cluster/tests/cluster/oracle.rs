@@ -247,7 +247,9 @@ fn check_durable_first(sim: &Sim, before: &View, actions: &[Action]) {
         "at most one, and first"
     );
     let first = actions.first();
-    if lasting(sim.cluster.saved()) != before.saved {
+    let saved = sim.cluster.saved();
+    assert_eq!(sim.cluster.saved_after(&before.saved), saved);
+    if lasting(saved) != before.saved {
         assert!(
             first.is_some_and(durable),
             "a change that does not survive a restart"

@@ -1,5 +1,7 @@
 //! What survives a restart, and what is refused as damaged.
 
+use std::sync::Arc;
+
 use halod_cluster::{Action, Cluster, Config, ConfigError, RestoreError, Saved, Select, Time};
 use serde_json::{Value, json};
 
@@ -66,7 +68,7 @@ fn a_node_whose_token_is_not_known_is_taken_at_its_first_hello() {
     // As after the loss of the store: the kernel's table tells of nodes, not of tokens.
     let mut saved = sim.cluster.saved();
     for node in &mut saved.nodes {
-        node.token.clear();
+        Arc::make_mut(node).token.clear();
     }
     sim.restart();
     sim.cluster = Cluster::restore(config(24, 2, 1), saved, Time(sim.now)).expect("undamaged");

@@ -1,6 +1,7 @@
 //! A state made from the kernel's table, which users' connections follow.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use halod_cluster::{Config, NodeId, NodeState, Saved, SavedNode};
 use halod_netlink::Table;
@@ -70,9 +71,10 @@ fn nodes(
     slot_of: impl Fn(u32) -> Option<SlotId>,
     keeping: &HashSet<u32>,
     held: &mut BTreeMap<u32, RouteSet>,
-) -> Vec<SavedNode> {
+) -> Vec<Arc<SavedNode>> {
     let stored = store.map_or(&[][..], |saved| &saved.nodes);
-    let by_id: HashMap<u32, &SavedNode> = stored.iter().map(|node| (node.id.0, node)).collect();
+    let by_id: HashMap<u32, &Arc<SavedNode>> =
+        stored.iter().map(|node| (node.id.0, node)).collect();
     let mut names = HashSet::new();
     let mut ids = HashSet::new();
     let mut nodes = Vec::new();
@@ -98,7 +100,7 @@ fn nodes(
             (None, Some(NodeState::Draining)) => NodeState::Draining,
             (None, _) => NodeState::Reserve,
         };
-        nodes.push(SavedNode {
+        nodes.push(Arc::new(SavedNode {
             id: NodeId(node.id),
             name,
             addresses: node.addresses.clone(),
@@ -110,16 +112,16 @@ fn nodes(
             token: before
                 .map(|before| before.token.clone())
                 .unwrap_or_default(),
-        });
+        }));
     }
     for node in stored {
         if !ids.contains(&node.id.0) && names.insert(node.name.clone()) {
-            let mut node = node.clone();
+            let mut node = SavedNode::clone(node);
             if node.slot.take().is_some() {
                 node.state = NodeState::Lost;
                 node.routes = RouteSet::new();
             }
-            nodes.push(node);
+            nodes.push(Arc::new(node));
         }
     }
     nodes

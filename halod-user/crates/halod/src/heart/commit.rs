@@ -99,11 +99,12 @@ impl<K: Kernel> Heart<K> {
 
     /// Begins with that; what is returned waits for its end.
     fn saving(
-        &self,
+        &mut self,
         change: Option<ChangeRecord>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + use<K> {
+        self.last_saved = self.cluster.saved_after(&self.last_saved);
         self.keeper.save(Record {
-            saved: self.cluster.saved(),
+            saved: self.last_saved.clone(),
             change,
         })
     }

@@ -23,7 +23,10 @@ pub(super) struct Probe {
 pub(super) fn start(inputs: mpsc::WeakSender<Input>, probe: Probe) {
     let Probe { id, address, .. } = probe;
     tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(probe.delay_ms.into())).await;
+        // A sleep of no time is one to the next millisecond.
+        if probe.delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(probe.delay_ms.into())).await;
+        }
         let limit = Duration::from_millis(probe.timeout_ms.into());
         let reachable = match timeout(limit, TcpStream::connect(address)).await {
             Ok(Ok(_)) => true,

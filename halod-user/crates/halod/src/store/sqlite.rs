@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use halod_cluster::{NodeId, NodeState, Saved, SavedDrain, SavedNode, SelectKey};
@@ -26,7 +27,7 @@ pub struct Sqlite {
 
 #[derive(Debug, PartialEq)]
 struct Written {
-    node: SavedNode,
+    node: Arc<SavedNode>,
     turn: i64,
 }
 
@@ -101,7 +102,7 @@ impl Sqlite {
             .map_err(|error| self.wrong(format!("select_key: {error}")))
     }
 
-    fn read_nodes(&self) -> Result<Vec<SavedNode>, StoreError> {
+    fn read_nodes(&self) -> Result<Vec<Arc<SavedNode>>, StoreError> {
         let sql = |source| StoreError::Sqlite {
             path: self.path.clone(),
             source,
@@ -154,7 +155,7 @@ impl Sqlite {
         rows.into_iter()
             .map(|(id, name, state, slot, routes, parked, token)| {
                 let addresses = addresses.remove(&id).unwrap_or_default();
-                Ok(SavedNode {
+                Ok(Arc::new(SavedNode {
                     id: NodeId(id),
                     state: state_of(&state)
                         .ok_or_else(|| self.wrong(format!("node {name}: no state {state:?}")))?,
@@ -176,7 +177,7 @@ impl Sqlite {
                         .map_err(|e| self.wrong(format!("node {name}: {e}")))?,
                     parked,
                     token,
-                })
+                }))
             })
             .collect()
     }
@@ -286,8 +287,9 @@ impl Sqlite {
                 last
             });
             floor = turn;
-            if before.is_none_or(|w| w.turn != turn || w.node != *node) {
-                let node = node.clone();
+            let same = |w: &Written| Arc::ptr_eq(&w.node, node) || w.node == *node;
+            if before.is_none_or(|w| w.turn != turn || !same(w)) {
+                let node = Arc::clone(node);
                 changed.push(Written { node, turn });
             }
         }
