@@ -143,6 +143,22 @@ def nodes(cluster: Cluster) -> None:
     equal((error["exit"], "nobody" in error["error"]), (1, True), f"the failure in JSON: {error}")
 
 
+def fast_path(cluster: Cluster) -> None:
+    """What takes it, and why the rest does not."""
+    report = ask(cluster, "fast-path")
+    equal(report["fast_path"], "auto", "the fast path that halod asks for by itself")
+    devices = {each["name"]: (each["ipv4"], each["ipv6"]) for each in report["devices"]}
+    equal(devices, cluster.kernel.devices(), "devices")
+    equal(devices["lo"], ("loopback", "loopback"), "the state of lo")
+    packets = {each["name"]: each["packets"] for each in report["packets"]}
+    now = cluster.kernel.fast_path()
+    equal(list(packets), list(now), "names of ways")
+    check(all(count <= now[name] for name, count in packets.items()), f"ways, {packets} then {now}")
+    text = shown(cluster, "fast-path")
+    row(text, "lo", "loopback", "loopback")
+    row(text, "slow_exit")
+
+
 def kernel(lab: Lab, cluster: Cluster) -> None:
     """kernel show, counters, flush."""
     cluster.until_holders("n1", "n2")
@@ -169,6 +185,7 @@ def kernel(lab: Lab, cluster: Cluster) -> None:
     equal([name for name, _ in counters], list(now), "kernel counters, names")
     check(all(packets <= now[name] for name, packets in counters), f"kernel counters, {counters} then {now}")
     row(shown(cluster, "kernel", "counters"), "drop_no_node")
+    fast_path(cluster)
 
     stale = cluster.daemon.ctl("kernel", "flush", "--yes", "--expected", table.generation + 5, check=False)
     equal(stale.returncode, 1, "exit code of a flush of another generation")

@@ -34,6 +34,8 @@ pub struct Config {
     pub max_nodes: u32,
     /// Where the routes are exposed.
     pub listeners: Vec<ListenerInfo>,
+    /// Which packets the kernel sends on where they arrive.
+    pub fast_path: FastPath,
     /// The key by which listeners with one port for all routes tell them apart.
     pub select_key: SelectKey,
     /// How long a node keeps the connections of a route that moves away, in milliseconds; 0: a move
@@ -63,6 +65,18 @@ pub enum Failover {
     Replace,
     /// Only the lost node's routes move, spread over all others.
     Minimal,
+}
+
+/// Which packets the kernel sends on where they arrive, before its IP layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FastPath {
+    /// None.
+    Off,
+    /// Ordinary ones, as long as nobody else's hooks would see them: no firewall's rules, say.
+    #[default]
+    Auto,
+    /// Ordinary ones, also past such hooks.
+    On,
 }
 
 /// When load makes a node active, or puts one into reserve.

@@ -54,7 +54,9 @@ mod slots;
 pub use action::{Action, Change, Move};
 pub use chain::{Former, MAX_FORMERS};
 pub use cluster::Cluster;
-pub use config::{Config, ConfigError, Failover, MAX_DRAIN_MS, MAX_NODES, Measure, Scale};
+pub use config::{
+    Config, ConfigError, Failover, FastPath, MAX_DRAIN_MS, MAX_NODES, Measure, Scale,
+};
 pub use endpoints::node_port;
 pub use event::{Command, Event};
 pub use halod_proto::{

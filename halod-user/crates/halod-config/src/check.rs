@@ -9,7 +9,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use halod_cluster::Failover;
+use halod_cluster::{Failover, FastPath};
 use halod_proto::{Deliver, NodeName, Protocol, Select};
 use halod_tls::Files;
 use ipnet::IpNet;
@@ -49,6 +49,7 @@ pub(super) fn check(source: &str, file: file::File) -> Result<Config, Vec<Proble
     let udp_stay = c.duration("udp_stay", udp_at, Duration::ZERO..=DAY, Duration::ZERO);
     c.at_most(("udp_stay", udp_stay, udp_at), ("drain", drain, drain_at));
     let failover = c.failover(file.failover.as_ref());
+    let fast_path = c.fast_path(file.fast_path.as_ref());
     let scale = file.scale.map(|s| c.scale(s.into_inner()));
     let store = c.path("store", file.store, "/var/lib/halod/halod.db");
     let control = c.path("control", file.control, halod_control::DEFAULT_SOCKET);
@@ -105,6 +106,7 @@ pub(super) fn check(source: &str, file: file::File) -> Result<Config, Vec<Proble
         drain,
         udp_stay,
         failover,
+        fast_path,
         store,
         control,
         listeners,
@@ -217,6 +219,18 @@ impl Check<'_> {
             ("minimal", Failover::Minimal),
         ];
         self.one_of("failover", value, words)
+    }
+
+    fn fast_path(&mut self, value: Option<&Spanned<String>>) -> FastPath {
+        let Some(value) = value else {
+            return FastPath::default();
+        };
+        let words = [
+            ("auto", FastPath::Auto),
+            ("on", FastPath::On),
+            ("off", FastPath::Off),
+        ];
+        self.one_of("fast_path", value, words)
     }
 
     /// What a word stands for; the first, where it is none of them.

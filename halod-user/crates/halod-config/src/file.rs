@@ -16,6 +16,7 @@ pub(super) struct File {
     pub drain: Option<Spanned<String>>,
     pub udp_stay: Option<Spanned<String>>,
     pub failover: Option<Spanned<String>>,
+    pub fast_path: Option<Spanned<String>>,
     pub store: Option<Spanned<String>>,
     pub control: Option<Spanned<String>>,
     #[serde(default)]
@@ -84,6 +85,10 @@ const FORMS: &[(&str, &str)] = &[
     (
         "failover",
         r#"failover = "replace" or failover = "minimal""#,
+    ),
+    (
+        "fast_path",
+        r#"fast_path = "auto", fast_path = "on" or fast_path = "off""#,
     ),
     ("store", r#"store = "/var/lib/halod/halod.db""#),
     ("control", r#"control = "/run/halod/control.sock""#),

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use halod_cluster::{Failover, Measure};
+use halod_cluster::{Failover, FastPath, Measure};
 use halod_proto::{Deliver, Protocol, Select};
 use halod_tls::Files;
 use ipnet::IpNet;
@@ -40,6 +40,8 @@ pub struct Config {
     pub udp_stay: Duration,
     /// What moves where a node goes and the reserve is empty.
     pub failover: Failover,
+    /// Which packets the kernel sends on where they arrive.
+    pub fast_path: FastPath,
     /// The SQLite file.
     pub store: PathBuf,
     /// The control socket.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use halod_cluster::{Failover, Measure};
+use halod_cluster::{Failover, FastPath, Measure};
 use halod_config::{Config, Nodes};
 use halod_proto::{Deliver, Protocol, Select};
 
@@ -157,6 +157,9 @@ plaintext_from = ["2001:db8::/64"]
     assert_eq!(config.nodes.rejoin, Duration::from_secs(2));
     assert_eq!(config.drain, Duration::from_secs(60));
     assert_eq!(config.failover, Failover::Replace);
+    assert_eq!(config.fast_path, FastPath::Auto);
+    let on = format!("fast_path = \"on\"\n{short}");
+    assert_eq!(parse(&on).expect("on").fast_path, FastPath::On);
     assert_eq!(config.scale, None);
 }
 
@@ -236,6 +239,11 @@ const WRONG: &[(&str, &str, &[&str])] = &[
             "halod.toml:7: failover = \"least\"",
             "\"replace\" and \"minimal\"",
         ],
+    ),
+    (
+        "failover = \"minimal\"",
+        "fast_path = \"fast\"",
+        &["halod.toml:7: fast_path = \"fast\"", "\"auto\""],
     ),
     (
         "hold_back = \"2s\"",

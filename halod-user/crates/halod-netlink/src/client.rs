@@ -7,7 +7,7 @@ use crate::decode::{self, TableParts};
 use crate::encode;
 use crate::error::{Error, Result};
 use crate::message::Failure;
-use crate::model::{Status, Table};
+use crate::model::{Device, Status, Table};
 use crate::uapi::{FAMILY_NAME, cmd};
 
 /// A connection to the kernel's table of this network namespace: of the one that
@@ -96,10 +96,39 @@ impl Client {
     /// See [`Error`].
     pub async fn counters(&mut self) -> Result<Vec<(String, u64)>> {
         const WHAT: &str = "reading the kernel's counters";
-        let data = self.connection.dump(WHAT, cmd::GET_COUNTERS).await?;
-        let data = data.map_err(|failure| refused(WHAT, failure, None))?;
+        self.list(WHAT, cmd::GET_COUNTERS, decode::counter).await
+    }
+
+    /// What became of packets where they arrived: how many took the fast path, and how many did not
+    /// for each reason, since the namespace was made.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn fast_path(&mut self) -> Result<Vec<(String, u64)>> {
+        const WHAT: &str = "reading the kernel's counters of the fast path";
+        self.list(WHAT, cmd::GET_FAST_PATH, decode::counter).await
+    }
+
+    /// Every device of the namespace, and whether it has the fast path.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn devices(&mut self) -> Result<Vec<Device>> {
+        const WHAT: &str = "reading the kernel's devices";
+        self.list(WHAT, cmd::GET_DEVICES, decode::device).await
+    }
+
+    /// A dump of which each message is one value.
+    async fn list<T>(
+        &mut self,
+        what: &'static str,
+        command: u8,
+        decode: fn(&[u8]) -> std::result::Result<T, String>,
+    ) -> Result<Vec<T>> {
+        let data = self.connection.dump(what, command).await?;
+        let data = data.map_err(|failure| refused(what, failure, None))?;
         data.iter()
-            .map(|(_, attrs)| decode::counter(attrs).map_err(Error::malformed(WHAT)))
+            .map(|(_, attrs)| decode(attrs).map_err(Error::malformed(what)))
             .collect()
     }
 }

@@ -2,7 +2,10 @@
 //! skipped, as a later module may have more; known ones must be exact.
 
 use crate::attr::{Wrong, read};
-use crate::model::{Deliver, Drain, Former, Listener, Node, Protocol, Select, Status, Table};
+use crate::model::{
+    Deliver, Device, DeviceState, Drain, FastPath, Former, Listener, Node, Protocol, Select,
+    Status, Table,
+};
 use crate::uapi;
 
 type Decoded<T> = Result<T, Wrong>;
@@ -68,6 +71,30 @@ pub(crate) fn counter(attrs: &[u8]) -> Decoded<(String, u64)> {
     Ok((needed(name, "name")?, needed(packets, "packets")?))
 }
 
+/// One device.
+pub(crate) fn device(attrs: &[u8]) -> Decoded<Device> {
+    let (mut index, mut name, mut ipv4, mut ipv6) = (None, None, None, None);
+    let state = |number| {
+        DeviceState::from_number(number).ok_or_else(|| format!("{number} is not a device's state"))
+    };
+    for attr in read(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            uapi::device::INDEX => index = Some(attr.u32()?),
+            uapi::device::NAME => name = Some(attr.string()?),
+            uapi::device::IPV4 => ipv4 = Some(state(attr.u8()?)?),
+            uapi::device::IPV6 => ipv6 = Some(state(attr.u8()?)?),
+            _ => {}
+        }
+    }
+    Ok(Device {
+        index: needed(index, "index")?,
+        name: needed(name, "name")?,
+        ipv4: needed(ipv4, "ipv4")?,
+        ipv6: needed(ipv6, "ipv6")?,
+    })
+}
+
 /// A table that comes in the messages of a dump.
 #[derive(Debug, Default)]
 pub(crate) struct TableParts {
@@ -79,6 +106,7 @@ pub(crate) struct TableParts {
     described: usize,
     drains: Vec<Drain>,
     select_key: Option<[u8; 16]>,
+    fast_path: FastPath,
 }
 
 impl TableParts {
@@ -90,6 +118,11 @@ impl TableParts {
                 uapi::table::GENERATION => self.generation = Some(attr.u64()?),
                 uapi::table::ROUTES => self.routes = Some(attr.u32()?),
                 uapi::table::SELECT_KEY => self.select_key = Some(attr.exactly()?),
+                uapi::table::FAST_PATH => {
+                    let number = attr.u8()?;
+                    self.fast_path = FastPath::from_number(number)
+                        .ok_or_else(|| format!("{number} is not a setting of the fast path"))?;
+                }
                 uapi::table::LISTENER => {
                     bounded(self.listeners.len(), uapi::MAX_LISTENERS, "listeners")?;
                     self.listeners.push(listener(attr.value)?);
@@ -153,6 +186,7 @@ impl TableParts {
             nodes: self.nodes,
             drains: self.drains,
             select_key: self.select_key,
+            fast_path: self.fast_path,
         })
     }
 }

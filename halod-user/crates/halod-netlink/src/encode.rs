@@ -17,6 +17,7 @@ pub(crate) fn commit(table: &Table, expected: u64) -> Result<Vec<u8>> {
     if let Some(key) = &table.select_key {
         out.bytes(uapi::table::SELECT_KEY, key)?;
     }
+    out.u8(uapi::table::FAST_PATH, table.fast_path.number())?;
     content(&mut out, table)?;
     Ok(out.finish())
 }

@@ -23,4 +23,7 @@ pub mod uapi;
 pub use client::Client;
 pub use error::{Error, Result};
 pub use events::Events;
-pub use model::{Deliver, Drain, Former, Listener, Node, Protocol, Select, Status, Table};
+pub use model::{
+    Deliver, Device, DeviceState, Drain, FastPath, Former, Listener, Node, Protocol, Select,
+    Status, Table,
+};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::uapi::{deliver, select};
+use crate::uapi::{deliver, device_state, fast_path, select};
 
 /// The table's generation and size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +165,99 @@ impl fmt::Display for Deliver {
     }
 }
 
+/// Which packets are sent on where they arrive, before the kernel's IP layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FastPath {
+    /// None.
+    #[default]
+    Off,
+    /// Ordinary ones, as long as no hooks of others would see them.
+    Auto,
+    /// Ordinary ones, also past the hooks of others.
+    On,
+}
+
+impl FastPath {
+    /// The number in the netlink spec.
+    pub fn number(self) -> u8 {
+        match self {
+            FastPath::Off => fast_path::OFF,
+            FastPath::Auto => fast_path::AUTO,
+            FastPath::On => fast_path::ON,
+        }
+    }
+
+    /// From that number.
+    pub fn from_number(number: u8) -> Option<FastPath> {
+        match number {
+            fast_path::OFF => Some(FastPath::Off),
+            fast_path::AUTO => Some(FastPath::Auto),
+            fast_path::ON => Some(FastPath::On),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for FastPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FastPath::Off => "off",
+            FastPath::Auto => "auto",
+            FastPath::On => "on",
+        })
+    }
+}
+
+/// A network device, and whether packets that arrive by it can take the fast path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The kernel's number of it in its network namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// For IPv4.
+    pub ipv4: DeviceState,
+    /// For IPv6.
+    pub ipv6: DeviceState,
+}
+
+/// Whether packets that arrive by a device can take the fast path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// They can.
+    Fast,
+    /// It is off, or there was no memory for a hook.
+    Off,
+    /// They are this machine's own.
+    Loopback,
+    /// The device is part of a bridge, bond or VRF.
+    Enslaved,
+    /// Somebody else takes packets off the device, as macvlan does.
+    Taken,
+    /// There are hooks of others, and the fast path is auto.
+    Firewall,
+    /// There are IPsec policies, or nothing is forwarded.
+    Policy,
+}
+
+impl DeviceState {
+    /// From the number in the netlink spec.
+    pub fn from_number(number: u8) -> Option<DeviceState> {
+        match number {
+            device_state::FAST => Some(DeviceState::Fast),
+            device_state::OFF => Some(DeviceState::Off),
+            device_state::LOOPBACK => Some(DeviceState::Loopback),
+            device_state::ENSLAVED => Some(DeviceState::Enslaved),
+            device_state::TAKEN => Some(DeviceState::Taken),
+            device_state::FIREWALL => Some(DeviceState::Firewall),
+            device_state::POLICY => Some(DeviceState::Policy),
+            _ => None,
+        }
+    }
+}
+
 /// An address, a protocol and the ports on which the routes are exposed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
@@ -240,4 +333,7 @@ pub struct Table {
     /// secret, so it is in no report.
     #[serde(skip)]
     pub select_key: Option<[u8; 16]>,
+    /// Which packets take the fast path.
+    #[serde(default)]
+    pub fast_path: FastPath,
 }

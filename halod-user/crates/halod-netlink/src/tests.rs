@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::attr::Writer;
 use crate::decode::{self, TableParts};
 use crate::message::{self, Content, Failure};
-use crate::model::{Deliver, Drain, Former, Listener, Node, Protocol, Select, Table};
+use crate::model::{Deliver, Drain, FastPath, Former, Listener, Node, Protocol, Select, Table};
 use crate::{encode, uapi};
 
 fn listener() -> impl Strategy<Value = Listener> {
@@ -87,15 +87,17 @@ fn table() -> impl Strategy<Value = Table> {
         vec(listener(), 0..5),
         vec(node(), 0..9),
         any::<Option<[u8; 16]>>(),
+        (0..3u8).prop_map(|number| FastPath::from_number(number).expect("one")),
     )
         .prop_map(
-            |(generation, (routes, drains), listeners, nodes, select_key)| Table {
+            |(generation, (routes, drains), listeners, nodes, select_key, fast_path)| Table {
                 generation,
                 routes,
                 listeners,
                 nodes,
                 drains,
                 select_key,
+                fast_path,
             },
         )
 }
@@ -110,6 +112,8 @@ fn dump(table: &Table) -> Vec<Vec<u8>> {
     if let Some(key) = &table.select_key {
         head.bytes(uapi::table::SELECT_KEY, key).expect("head");
     }
+    head.u8(uapi::table::FAST_PATH, table.fast_path.number())
+        .expect("head");
     let mut content = Writer::default();
     encode::content(&mut content, table).expect("content");
     vec![head.finish(), content.finish()]

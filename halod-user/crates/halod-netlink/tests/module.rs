@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use halod_netlink::{
-    Client, Deliver, Drain, Error, Events, Former, Listener, Node, Protocol, Select, Table, uapi,
+    Client, Deliver, Drain, Error, Events, FastPath, Former, Listener, Node, Protocol, Select,
+    Table, uapi,
 };
 
 fn listener(name: &str, address: &str, port: u16) -> Listener {
@@ -44,6 +45,7 @@ fn table(routes: u32, nodes: u32) -> Table {
         nodes: (1..=nodes).map(node).collect(),
         drains: Vec::new(),
         select_key: None,
+        fast_path: FastPath::On,
     }
 }
 

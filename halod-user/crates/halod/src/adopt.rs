@@ -138,7 +138,7 @@ pub fn start(
             saved.drains = drains::of(kernel, &known);
             let cluster = restore(saved)?;
             if same_nodes(&table(&cluster, now), kernel) {
-                return with_listeners(cluster, kernel, "kernel and store agree", now);
+                return with_settings(cluster, kernel, "kernel and store agree", now);
             }
         }
     }
@@ -149,7 +149,7 @@ pub fn start(
         Some(_) => "the store has another table",
     };
     if exact {
-        return with_listeners(
+        return with_settings(
             cluster,
             kernel,
             &format!("{found}: took up the kernel's table"),
@@ -193,8 +193,8 @@ fn check_routes(config: &Config, store: Option<&Saved>, kernel: &Table) -> Resul
     }
 }
 
-/// The kernel's routes are right; its listeners may not be.
-fn with_listeners(
+/// The kernel's routes are right; its listeners and settings may not be.
+fn with_settings(
     mut cluster: Cluster,
     kernel: &Table,
     story: &str,
@@ -202,15 +202,17 @@ fn with_listeners(
 ) -> Result<Start, AdoptError> {
     let ours = table(&cluster, now);
     let listeners = !same_listeners(&ours, kernel);
+    let fast_path = ours.fast_path != kernel.fast_path;
     // The kernel stops remembering connections for a drain that is over when it is told so.
     let over = ours.drains.len() != kernel.drains.len();
     let generation = kernel.generation;
-    let what = match (listeners, over) {
-        (true, _) => "the listeners of the configuration are new",
-        (false, true) => "drains have ended meanwhile",
-        (false, false) => "nothing to commit",
+    let what = match (listeners, fast_path, over) {
+        (true, _, _) => "the listeners of the configuration are new",
+        (_, true, _) => "the configuration's fast_path is new",
+        (_, _, true) => "drains have ended meanwhile",
+        _ => "nothing to commit",
     };
-    let commit = listeners || over;
+    let commit = listeners || fast_path || over;
     if commit {
         cluster.supersede(generation);
     }

@@ -33,6 +33,7 @@ pub fn cluster_config(config: &Config, select_key: SelectKey) -> halod_cluster::
         }),
         max_nodes: nodes.max_nodes,
         listeners: listeners(config),
+        fast_path: config.fast_path,
         select_key,
     }
 }

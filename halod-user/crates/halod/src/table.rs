@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use halod_cluster::{Cluster, Former, ListenerInfo, NodeId, RouteId, Time, node_port};
+use halod_cluster::{Cluster, FastPath, Former, ListenerInfo, NodeId, RouteId, Time, node_port};
 use halod_netlink::{Drain, Listener, Node, Table};
 use halod_proto::{Deliver, Protocol, Select};
 
@@ -35,6 +35,11 @@ pub fn table(cluster: &Cluster, now: Time) -> Table {
             .collect(),
         drains,
         select_key: Some(cluster.config().select_key.0),
+        fast_path: match cluster.config().fast_path {
+            FastPath::Off => halod_netlink::FastPath::Off,
+            FastPath::Auto => halod_netlink::FastPath::Auto,
+            FastPath::On => halod_netlink::FastPath::On,
+        },
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use halod::adopt::{AdoptError, Start, start};
 use halod::table::{same_nodes, table};
 use halod_cluster::{
-    Cluster, Config, Deliver, Failover, ListenerInfo, NodeId, NodeState, Saved, SavedDrain,
-    SavedFormer, SavedNode, Select, SelectKey, Time,
+    Cluster, Config, Deliver, Failover, FastPath, ListenerInfo, NodeId, NodeState, Saved,
+    SavedDrain, SavedFormer, SavedNode, Select, SelectKey, Time,
 };
 use halod_netlink::{Drain, Former, Table};
 use halod_proto::Protocol;
@@ -26,6 +26,7 @@ fn config(routes: u32) -> Config {
         drain_ms: 60_000,
         udp_stay_ms: 0,
         failover: Failover::Replace,
+        fast_path: FastPath::default(),
         hold_back_ms: 0,
         hold_back_max_ms: 0,
         scale: None,
@@ -128,6 +129,20 @@ fn the_same_generation_with_another_table_follows_the_kernel() {
         NodeState::Lost,
         "it was active in the store, and the kernel has it not"
     );
+}
+
+#[test]
+fn another_setting_of_the_fast_path_is_committed() {
+    let ours = saved(24, 7, &[1, 2]);
+    let kernel = kernel_of(&ours);
+    assert_eq!(kernel.fast_path, halod_netlink::FastPath::Auto);
+    let mut config = config(24);
+    config.fast_path = FastPath::Off;
+    let start = start(&config, Some(ours), &kernel, false, Time(0)).expect("a start");
+    assert!(start.commit, "{}", start.story);
+    let ours = table(&start.cluster, Time(0));
+    assert_eq!(ours.fast_path, halod_netlink::FastPath::Off);
+    assert_eq!(ours.generation, 8);
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub enum Command {
     Scaling,
     /// Show what happens, until interrupted.
     Watch,
+    /// Show by which devices packets take the fast path, and why others do not.
+    FastPath,
     /// Check this machine, and show how to mend what is wrong with it. Best run as root; works
     /// without halod too, as far as it can.
     Doctor {

@@ -2,6 +2,7 @@
 
 mod completions;
 mod doctor;
+mod fast_path;
 mod kernel_counters;
 mod kernel_flush;
 mod kernel_show;
@@ -29,6 +30,7 @@ pub async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Plan(plan) => plan::run(cli, plan, output).await,
         Command::Scaling => scaling::run(cli, output).await,
         Command::Watch => watch::run(cli, output).await,
+        Command::FastPath => fast_path::run(output).await,
         Command::Doctor { config } => doctor::run(cli, config, output).await,
         Command::Node(node) => node::run(cli, node, output).await,
         Command::Kernel(Kernel::Show) => kernel_show::run(output).await,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use halod_cluster::{
-    Action, Cluster, Command, Config, ConnId, Deliver, Event, Failover, Hello, ListenerInfo,
-    NodeId, NodeName, Notice, ProbeId, Protocol, RouteSet, Saved, Select, SelectKey, Time,
+    Action, Cluster, Command, Config, ConnId, Deliver, Event, Failover, FastPath, Hello,
+    ListenerInfo, NodeId, NodeName, Notice, ProbeId, Protocol, RouteSet, Saved, Select, SelectKey,
+    Time,
 };
 use halod_proto::{Load, ToHalod, VERSION};
 
@@ -41,6 +42,7 @@ pub fn config(routes: u32, active_min: u32, reserve: u32) -> Config {
         drain_ms: 0,
         udp_stay_ms: 0,
         failover: Failover::Replace,
+        fast_path: FastPath::default(),
         hold_back_ms: 0,
         hold_back_max_ms: 0,
         scale: None,

@@ -308,6 +308,8 @@ fn difference(ours: &Table, theirs: &Table) -> &'static str {
         "it has other listeners"
     } else if !same_nodes(ours, theirs) {
         "it has other routes or nodes"
+    } else if ours.fast_path != theirs.fast_path {
+        "its fast path is set otherwise"
     } else {
         "only its generation is another"
     }

@@ -176,6 +176,7 @@ fn text(report: &Report) -> String {
         table(
             &[
                 "LISTENER", "NAME", "ADDRESS", "PROTOCOL", "PORT", "ON NODES", "ROUTE BY",
+                "DELIVER",
             ],
             listeners,
         ),
