@@ -8,13 +8,14 @@
 //! does is counted here, by [`Detour`].
 
 use crate::ffi::bindings as uapi;
-use crate::ffi::ingress::{Arrival, Oddity};
+use crate::ffi::ingress::{Arrival, Oddity, Softirq};
 use crate::ffi::netfilter::Verdict;
+use crate::ffi::route::Trip;
 use crate::ffi::skb::Skb;
 use crate::ffi::way::{Obstacle, Open};
 use crate::hooks::family;
 use crate::namespace::Namespace;
-use crate::packet::{self, Address, Concern, Decision, Exit, Hook, Packet, Side};
+use crate::packet::{self, Address, Concern, Decision, Exit, Hook, Packet, Protocol, Side};
 use crate::table::Table;
 
 /// Which packets take the fast path.
@@ -95,6 +96,7 @@ impl From<Oddity> for Detour {
             Oddity::Frame => Self::Frame,
             Oddity::Device => Self::Device,
             Oddity::Policy => Self::Policy,
+            Oddity::Context => Self::Route,
         }
     }
 }
@@ -102,9 +104,44 @@ impl From<Oddity> for Detour {
 impl From<Obstacle> for Detour {
     fn from(obstacle: Obstacle) -> Self {
         match obstacle {
+            Obstacle::NoRoute => Self::Route,
             Obstacle::TooBig => Self::TooBig,
             Obstacle::NoNeighbour => Self::Neighbour,
             Obstacle::NoMemory => Self::Memory,
+        }
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy)]
+struct Next {
+    trip: Trip,
+    protocol: Protocol,
+    /// What its side is to be: source of an answer, else destination.
+    to: (Address, u16),
+    exit: Exit,
+}
+
+impl Next {
+    #[inline(always)]
+    fn new<const ANSWER: bool>(
+        packet: &Packet,
+        len: usize,
+        service: u8,
+        to: (Address, u16),
+        exit: Exit,
+    ) -> Self {
+        let trip = Trip {
+            source: packet.src,
+            destination: if ANSWER { packet.dst } else { to.0 },
+            service,
+            len,
+        };
+        Self {
+            trip,
+            protocol: packet.protocol,
+            to,
+            exit,
         }
     }
 }
@@ -123,46 +160,57 @@ impl Namespace {
         }
     }
 
-    /// The same of what may be ours, from a client, or to one.
+    /// The same of what may be ours, from a client, or to one. What is rare here is in functions of
+    /// its own, which end it: so the rest needs little of the stack.
     #[inline(never)]
     fn arrived<const V6: bool, const ANSWER: bool>(
         &self,
         table: &Table,
         arrival: Arrival<'_>,
-        mut skb: Skb<'_>,
+        skb: Skb<'_>,
     ) -> Verdict {
-        match Self::ready::<V6, ANSWER>(table, arrival, &mut skb) {
-            Ok((way, exit)) => {
-                self.count_fast(exit);
-                way.send(family(V6), skb);
-                Verdict::Stolen
-            }
-            Err(detour) => {
-                self.count_detour(detour);
-                Verdict::Accept
-            }
+        let softirq = match arrival.plain(family(V6), &skb) {
+            Ok(softirq) => softirq,
+            Err(oddity) => return self.unfit::<V6>(skb, oddity.into()),
+        };
+        if table.request.fast_path == FastPath::Auto && !arrival.meets_nobody(family(V6), self) {
+            return self.unfit::<V6>(skb, Detour::Firewall);
+        }
+        let Some((packet, len, service)) = Self::passable::<V6>(&skb) else {
+            return self.detour(Detour::Packet);
+        };
+        let (usual, exit) = if ANSWER {
+            (packet::usual_vip(table, &packet), Exit::Reverse)
+        } else {
+            (packet::usual_node(table, &packet), Exit::Forward)
+        };
+        let Some(to) = usual else {
+            return self.arrived_unusual::<V6, ANSWER>(table, softirq, skb);
+        };
+        let next = Next::new::<ANSWER>(&packet, len, service, to, exit);
+        self.send_on::<V6, ANSWER>(table, softirq, skb, next)
+    }
+
+    /// Lets a packet go the long way for a reason that is only asked for of ordinary ones.
+    #[inline(never)]
+    fn unfit<const V6: bool>(&self, skb: Skb<'_>, detour: Detour) -> Verdict {
+        match Self::passable::<V6>(&skb) {
+            Some(_) => self.detour(detour),
+            None => self.detour(Detour::Packet),
         }
     }
 
-    /// Makes a packet ready to be sent on: rewritten, and the way that it goes. Where it is not to
-    /// be, it is as it came.
-    #[inline(always)]
-    fn ready<'a, const V6: bool, const ANSWER: bool>(
+    /// The same where the table says more of it than where its route's node is.
+    #[inline(never)]
+    fn arrived_unusual<const V6: bool, const ANSWER: bool>(
+        &self,
         table: &Table,
-        arrival: Arrival<'a>,
-        skb: &mut Skb<'_>,
-    ) -> Result<(Open<'a>, Exit), Detour> {
-        let family = family(V6);
-        let (packet, len) = Self::passable::<V6>(skb).ok_or(Detour::Packet)?;
-        if skb.is_shared() {
-            return Err(Detour::Frame);
-        }
-        if let Some(oddity) = arrival.oddity(family, skb) {
-            return Err(oddity.into());
-        }
-        if table.request.fast_path == FastPath::Auto && !arrival.meets_nobody(family) {
-            return Err(Detour::Firewall);
-        }
+        softirq: Softirq<'_>,
+        skb: Skb<'_>,
+    ) -> Verdict {
+        let Some((packet, len, service)) = Self::passable::<V6>(&skb) else {
+            return self.detour(Detour::Packet);
+        };
         // What a node sends is rewritten where it leaves: that is now.
         let hook = if ANSWER {
             Hook::PostRouting
@@ -170,53 +218,90 @@ impl Namespace {
             Hook::PreRouting
         };
         let Decision::Rewrite { to, exit, .. } = packet::decide_packet(table, hook, &packet) else {
-            return Err(Detour::Exit);
+            return self.detour(Detour::Exit);
         };
-        let (side, other, destination) = if ANSWER {
-            (Side::Source, None, &packet.dst)
-        } else {
-            (Side::Destination, Some(&to.0), &to.0)
-        };
-        let way = table
-            .routes_found
-            .way(arrival.read_side, family, skb, other)
-            .ok_or(Detour::Route)?;
-        let open = way.open(family, skb, destination, len)?;
-        let written = if V6 {
-            Self::write::<60>(skb, &packet, side, to, packet::age_v6)
-        } else {
-            Self::write::<40>(skb, &packet, side, to, packet::age_v4)
-        };
-        written.map(|()| (open, exit)).ok_or(Detour::Memory)
+        let next = Next::new::<ANSWER>(&packet, len, service, to, exit);
+        self.send_on::<V6, ANSWER>(table, softirq, skb, next)
     }
 
-    /// The packet, and its length, if it is an ordinary one that a router would send on.
+    /// Sends a packet on along the way that is kept.
     #[inline(always)]
-    fn passable<const V6: bool>(skb: &Skb<'_>) -> Option<(Packet, usize)> {
-        let len = skb.len();
-        if V6 {
-            let head = skb.head()?;
-            Some((packet::ordinary_v6(head)?, packet::passable_v6(head, len)?))
-        } else {
-            let head = skb.head()?;
-            Some((packet::ordinary_v4(head)?, packet::passable_v4(head, len)?))
+    fn send_on<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        softirq: Softirq<'_>,
+        mut skb: Skb<'_>,
+        next: Next,
+    ) -> Verdict {
+        let routes = &table.routes_found;
+        match routes.open(softirq, family(V6), &mut skb, &next.trip) {
+            Some(Ok(open)) => self.send::<V6, ANSWER>(open, &next),
+            Some(Err(obstacle)) => self.detour(obstacle.into()),
+            // A copy, or all packets would have to be in memory for this call.
+            None => self.send_on_anew::<V6, ANSWER>(table, softirq, skb, &{ next }),
         }
     }
 
-    /// Rewrites a packet and takes one off its time to live.
+    /// Sends a packet on along a way that is yet to be found.
+    #[inline(never)]
+    fn send_on_anew<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        softirq: Softirq<'_>,
+        mut skb: Skb<'_>,
+        next: &Next,
+    ) -> Verdict {
+        let routes = &table.routes_found;
+        match routes.open_anew(softirq, family(V6), &mut skb, &next.trip) {
+            Ok(open) => self.send::<V6, ANSWER>(open, next),
+            Err(obstacle) => self.detour(obstacle.into()),
+        }
+    }
+
+    /// Rewrites a packet whose way is open, and sends it.
     #[inline(always)]
-    fn write<const N: usize>(
-        skb: &mut Skb<'_>,
-        packet: &Packet,
-        side: Side,
-        to: (Address, u16),
-        age: impl FnOnce(&mut [u8; N]),
-    ) -> Option<()> {
-        let csum = skb.csum();
-        let head = skb.writable_head::<N>()?;
-        // A checksum over the whole packet does not go on with it.
-        let _ = packet::rewrite(head, packet, side, to, csum)?;
-        age(head);
-        Some(())
+    fn send<const V6: bool, const ANSWER: bool>(&self, mut open: Open<'_>, next: &Next) -> Verdict {
+        let side = if ANSWER {
+            Side::Source
+        } else {
+            Side::Destination
+        };
+        let (protocol, to, csum) = (next.protocol, next.to, open.csum());
+        let written = if V6 {
+            open.head()
+                .and_then(|head| packet::send_on_v6(head, protocol, side, to, csum))
+        } else {
+            open.head()
+                .and_then(|head| packet::send_on_v4(head, protocol, side, to, csum))
+        };
+        // Cannot fail: the packet was read in the same way before.
+        if written.is_none() {
+            return self.detour(Detour::Packet);
+        }
+        open.send(family(V6), self.fast(), next.exit.index());
+        Verdict::Stolen
+    }
+
+    /// Lets a packet go the long way.
+    #[inline(always)]
+    fn detour(&self, detour: Detour) -> Verdict {
+        self.count_detour(detour);
+        Verdict::Accept
+    }
+
+    /// The packet, its length, and its type of service (IPv4) if it is an ordinary one that a router
+    /// would send on.
+    #[inline(always)]
+    fn passable<const V6: bool>(skb: &Skb<'_>) -> Option<(Packet, usize, u8)> {
+        let len = skb.len();
+        if V6 {
+            let head = skb.head()?;
+            let packet = packet::ordinary_v6(head)?;
+            Some((packet, packet::passable_v6(head, len)?, 0))
+        } else {
+            let head: &[u8; 40] = skb.head()?;
+            let packet = packet::ordinary_v4(head)?;
+            Some((packet, packet::passable_v4(head, len)?, head[1]))
+        }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct Table {
     /// As it was asked for.
     pub(crate) request: Request,
     buckets: KVVec<Bucket>,
-    filter: KVVec<u64>,
+    filter: KVVec<u8>,
     ranges: KVVec<Range>,
     listeners: KVVec<Listener>,
     nodes: KVVec<Addresses>,
@@ -146,7 +146,7 @@ impl Table {
 
     /// What tells most packets that are not ours; see `packet::concern_v4`.
     #[inline(always)]
-    pub(crate) fn filter(&self) -> &[u64] {
+    pub(crate) fn filter(&self) -> &[u8] {
         &self.filter
     }
 

@@ -13,10 +13,7 @@
 
 #include "helpers.h"
 #include "halod_nl.h"
-
-/* Per-CPU pointers are of another address space, which Rust does not know. */
-#define counters_of(percpu) \
-	((u64 __percpu *)(unsigned long __force)(percpu))
+#include "inline.h"
 
 void *halod_percpu_alloc(size_t size)
 {
@@ -83,10 +80,7 @@ bool halod_route6_holds(struct dst_entry *dst, u32 cookie)
 
 bool halod_route4_holds(struct dst_entry *dst)
 {
-	/* As ipv4_dst_check() has it. */
-	return READ_ONCE(dst->obsolete) == DST_OBSOLETE_FORCE_CHK &&
-	       dst_rtable(dst)->rt_genid ==
-		       rt_genid_ipv4(dev_net_rcu(dst_dev_rcu(dst)));
+	return route4_holds(dst);
 }
 
 void halod_skb_set_route(struct sk_buff *skb, struct dst_entry *dst,

@@ -13,26 +13,27 @@
 
 #include "helpers.h"
 #include "ingress.h"
+#include "inline.h"
 
-static bool frame_is_plain(const struct sk_buff *skb)
+static __always_inline bool frame_is_plain(const struct sk_buff *skb)
 {
 	const struct skb_shared_info *info = skb_shinfo(skb);
+	/* What is 0 where there is none of it: all asked for at once. */
+	unsigned long attached = skb->_skb_refdst | skb->vlan_all;
 
-	if (skb->pkt_type != PACKET_HOST || skb->_skb_refdst ||
-	    skb_vlan_tag_present(skb))
+#ifdef CONFIG_SKB_EXTENSIONS
+	/* Out of IPsec, shown by br_netfilter, marked by tc. */
+	attached |= skb->active_extensions;
+#endif
+#if IS_ENABLED(CONFIG_NF_CONNTRACK)
+	attached |= skb->_nfct;
+#endif
+	/* Others may look at it too, and it is not to be written then. */
+	if (attached || skb_shared(skb) || skb->pkt_type != PACKET_HOST)
 		return false;
 	/* Put together by a network card, which cannot be undone (LRO). */
 	if (info->gso_size && !info->gso_type)
 		return false;
-#ifdef CONFIG_SKB_EXTENSIONS
-	/* Out of IPsec, shown by br_netfilter, marked by tc. */
-	if (skb->active_extensions)
-		return false;
-#endif
-#if IS_ENABLED(CONFIG_NF_CONNTRACK)
-	if (skb->_nfct)
-		return false;
-#endif
 #if IS_ENABLED(CONFIG_IP_VS)
 	if (skb->ipvs_property)
 		return false;
@@ -77,16 +78,18 @@ static bool forwards6(const struct net *net, const struct net_device *dev)
 	       !READ_ONCE(net->ipv6.devconf_all->proxy_ndp);
 }
 
-unsigned int halod_arrived(const struct sk_buff *skb, const struct net *net,
-			   bool v6)
+int halod_arrived(const struct sk_buff *skb, const struct net *net, bool v6)
 {
 	if (!frame_is_plain(skb))
-		return HALOD_ARRIVED_FRAME;
+		return -HALOD_ARRIVED_FRAME;
 	if (rcu_access_pointer(skb->dev->rx_handler))
-		return HALOD_ARRIVED_DEVICE;
+		return -HALOD_ARRIVED_DEVICE;
 	if (net_has_ipsec(net) || (v6 && !forwards6(net, skb->dev)))
-		return HALOD_ARRIVED_POLICY;
-	return HALOD_ARRIVED_PLAIN;
+		return -HALOD_ARRIVED_POLICY;
+	/* There one softirq may get in another's way. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !softirq_count())
+		return -HALOD_ARRIVED_CONTEXT;
+	return smp_processor_id();
 }
 
 /* Who may send through a router; see ip6_rcv_core() and ip6_forward(). */
@@ -118,104 +121,200 @@ bool halod_route_is_quick(const struct dst_entry *dst,
 		 (RTCF_BROADCAST | RTCF_MULTICAST | RTCF_LOCAL));
 }
 
-static __always_inline bool is_too_big(const struct sk_buff *skb,
-				       unsigned int len, unsigned int mtu)
-{
-	return unlikely(len > mtu) &&
-	       !(skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
-}
-
 /* As ip_dst_mtu_maybe_forward() where nobody asks for more than the link. */
 static __always_inline unsigned int mtu4(const struct dst_entry *dst,
 					 const struct net_device *dev)
 {
-	unsigned int mtu;
-
-	if (unlikely(READ_ONCE(dev_net_rcu(dev)->ipv4.sysctl_ip_fwd_use_pmtu) ||
-		     ip_mtu_locked(dst)))
-		return ip_dst_mtu_maybe_forward(dst, true);
-	mtu = dst_metric_raw(dst, RTAX_MTU) ?: READ_ONCE(dev->mtu);
-	return min_t(unsigned int, mtu, IP_MAX_MTU);
+	return dst_metric_raw(dst, RTAX_MTU) ?: READ_ONCE(dev->mtu);
 }
 
-static __always_inline unsigned int mtu6(const struct dst_entry *dst,
-					 const struct net_device *dev)
+static __always_inline bool mtu4_is_usual(const struct dst_entry *dst,
+					  const struct net_device *dev)
 {
-	const struct inet6_dev *idev;
+	return !READ_ONCE(dev_net_rcu(dev)->ipv4.sysctl_ip_fwd_use_pmtu) &&
+	       !ip_mtu_locked(dst);
+}
 
-	if (unlikely(dst_metric_locked(dst, RTAX_MTU)))
-		return max_t(unsigned int, IPV6_MIN_MTU,
-			     ip6_dst_mtu_maybe_forward(dst, true));
-	idev = __in6_dev_get(dev);
+static __always_inline unsigned int mtu6(const struct net_device *dev)
+{
+	const struct inet6_dev *idev = __in6_dev_get(dev);
+
 	return idev ? max_t(unsigned int, IPV6_MIN_MTU,
 			    READ_ONCE(idev->cnf.mtu6)) : IPV6_MIN_MTU;
 }
 
-static __always_inline unsigned int way_open(struct sk_buff *skb,
-					     const struct net_device *dev,
-					     const struct neighbour *to,
-					     unsigned int len)
-{
-	if (unlikely(!to || !(READ_ONCE(to->nud_state) & NUD_VALID)))
-		return HALOD_OPEN_NO_NEIGHBOUR;
-	if (unlikely(pskb_trim_rcsum(skb, len) ||
-		     skb_cow(skb, LL_RESERVED_SPACE(dev))))
-		return HALOD_OPEN_NO_MEMORY;
-	return HALOD_OPEN_DONE;
-}
-
-unsigned int halod_way_open4(struct sk_buff *skb, const struct dst_entry *dst,
-			     u32 destination, unsigned int len,
-			     struct neighbour **to)
+static __always_inline u32 next_hop4(const struct dst_entry *dst,
+				     u32 destination)
 {
 	const struct rtable *rt = dst_rtable(dst);
-	struct net_device *dev = dst_dev_rcu(dst);
 
-	skb_set_transport_header(skb, sizeof(struct iphdr));
-	if (is_too_big(skb, len, mtu4(dst, dev)))
-		return HALOD_OPEN_TOO_BIG;
-	if (rt->rt_gw_family) {
-		/* Past an IPv6 router no link header is kept. */
-		if (unlikely(rt->rt_gw_family != AF_INET))
-			return HALOD_OPEN_NO_NEIGHBOUR;
-		destination = (__force u32)rt->rt_gw4;
-	}
-	*to = __ipv4_neigh_lookup_noref(dev, destination);
-	return way_open(skb, dev, *to, len);
+	return rt->rt_gw_family ? (__force u32)rt->rt_gw4 : destination;
 }
 
-unsigned int halod_way_open6(struct sk_buff *skb, const struct dst_entry *dst,
-			     const void *destination, unsigned int len,
-			     struct neighbour **to)
+static __always_inline bool is_reachable(const struct neighbour *to)
+{
+	return to && READ_ONCE(to->nud_state) & NUD_VALID;
+}
+
+/* Whether nothing is to be done to a packet before it is written and sent. */
+static __always_inline bool is_ready(const struct sk_buff *skb,
+				     const struct net_device *dev,
+				     unsigned int len)
+{
+	return skb->len == len && !skb->cloned && !skb->destructor &&
+	       skb_headroom(skb) >= LL_RESERVED_SPACE(dev);
+}
+
+/* Past an IPv6 router no link header is kept. */
+static __always_inline bool keeps_header4(const struct dst_entry *dst)
+{
+	const struct rtable *rt = dst_rtable(dst);
+
+	return !rt->rt_gw_family || rt->rt_gw_family == AF_INET;
+}
+
+static __always_inline struct neighbour *obstacle(unsigned long number)
+{
+	return (struct neighbour *)number;
+}
+
+/* What is left to be done where a packet or its way is not as most are. */
+static struct neighbour *open_rest(struct sk_buff *skb,
+				   const struct net_device *dev,
+				   struct neighbour *to, unsigned int len,
+				   unsigned int mtu)
+{
+	if (len > mtu &&
+	    !(skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu)))
+		return obstacle(HALOD_OPEN_TOO_BIG);
+	if (!is_reachable(to))
+		return obstacle(HALOD_OPEN_NO_NEIGHBOUR);
+	if (pskb_trim_rcsum(skb, len) || skb_cow(skb, LL_RESERVED_SPACE(dev)))
+		return obstacle(HALOD_OPEN_NO_MEMORY);
+	/* As ip_rcv_core() would. */
+	skb_orphan(skb);
+	return to;
+}
+
+static noinline struct neighbour *open_rest4(struct sk_buff *skb,
+					     const struct dst_entry *dst,
+					     u32 destination, unsigned int len)
 {
 	struct net_device *dev = dst_dev_rcu(dst);
+	unsigned int mtu = min_t(unsigned int, mtu4(dst, dev), IP_MAX_MTU);
 
+	if (!route4_holds(dst))
+		return obstacle(HALOD_OPEN_STALE);
+	if (!keeps_header4(dst))
+		return obstacle(HALOD_OPEN_NO_NEIGHBOUR);
+	if (!mtu4_is_usual(dst, dev))
+		mtu = ip_dst_mtu_maybe_forward(dst, true);
+	skb_set_transport_header(skb, sizeof(struct iphdr));
+	return open_rest(skb, dev,
+			 __ipv4_neigh_lookup_noref(dev, next_hop4(dst, destination)),
+			 len, mtu);
+}
+
+static noinline struct neighbour *open_rest6(struct sk_buff *skb,
+					     const struct dst_entry *dst,
+					     const void *destination,
+					     unsigned int len)
+{
+	struct net_device *dev = dst_dev_rcu(dst);
+	unsigned int mtu = mtu6(dev);
+
+	if (dst_metric_locked(dst, RTAX_MTU))
+		mtu = max_t(unsigned int, IPV6_MIN_MTU,
+			    ip6_dst_mtu_maybe_forward(dst, true));
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
-	if (is_too_big(skb, len, mtu6(dst, dev)))
-		return HALOD_OPEN_TOO_BIG;
-	*to = __ipv6_neigh_lookup_noref(dev,
-					rt6_nexthop(dst_rt6_info(dst), destination));
-	return way_open(skb, dev, *to, len);
+	return open_rest(skb, dev,
+			 __ipv6_neigh_lookup_noref(dev,
+						   rt6_nexthop(dst_rt6_info(dst),
+							       destination)),
+			 len, mtu);
+}
+
+struct neighbour *halod_way_open4(struct sk_buff *skb,
+				  const struct dst_entry *dst, u32 destination,
+				  unsigned int len)
+{
+	struct net_device *dev = dst_dev_rcu(dst);
+	struct neighbour *to;
+
+	if (likely(route4_holds(dst) && mtu4_is_usual(dst, dev) &&
+		   len <= mtu4(dst, dev) && keeps_header4(dst) &&
+		   is_ready(skb, dev, len))) {
+		to = __ipv4_neigh_lookup_noref(dev, next_hop4(dst, destination));
+		if (likely(is_reachable(to)))
+			return to;
+	}
+	return open_rest4(skb, dst, destination, len);
+}
+
+struct neighbour *halod_way_open6(struct sk_buff *skb,
+				  const struct dst_entry *dst,
+				  const void *destination, unsigned int len)
+{
+	struct net_device *dev = dst_dev_rcu(dst);
+	struct neighbour *to;
+
+	if (likely(!dst_metric_locked(dst, RTAX_MTU) && len <= mtu6(dev) &&
+		   is_ready(skb, dev, len))) {
+		to = __ipv6_neigh_lookup_noref(dev,
+					       rt6_nexthop(dst_rt6_info(dst),
+							   destination));
+		if (likely(is_reachable(to)))
+			return to;
+	}
+	return open_rest6(skb, dst, destination, len);
+}
+
+/* As neigh_hh_output() does for links whose header is short. */
+static __always_inline bool push_header(struct sk_buff *skb,
+					const struct hh_cache *hh)
+{
+	unsigned int seq, len;
+
+	do {
+		seq = read_seqbegin(&hh->hh_lock);
+		len = READ_ONCE(hh->hh_len);
+		/* There is room for it: LL_RESERVED_SPACE(). */
+		memcpy(skb->data - HH_DATA_MOD, hh->hh_data, HH_DATA_MOD);
+	} while (read_seqretry(&hh->hh_lock, seq));
+	if (unlikely(!len || len > HH_DATA_MOD))
+		return false;
+	__skb_push(skb, len);
+	return true;
 }
 
 /* As the kernel does between ip_rcv() and neigh_output(). */
 static __always_inline void way_send(struct sk_buff *skb, struct dst_entry *dst,
 				     struct neighbour *to)
 {
-	skb_orphan(skb);
+	struct net_device *dev = dst_dev_rcu(dst);
+
 	skb_forward_csum(skb);
 	skb_clear_tstamp(skb);
 	skb_reset_redirect(skb);
+	skb->dev = dev;
+	/* Most devices would let go of the route before they look at the packet. */
+	if (likely(dev->priv_flags & IFF_XMIT_DST_RELEASE &&
+		   READ_ONCE(to->nud_state) & NUD_CONNECTED &&
+		   push_header(skb, &to->hh))) {
+		dev_queue_xmit(skb);
+		return;
+	}
 	skb_dst_set_noref(skb, dst);
-	skb->dev = dst_dev_rcu(dst);
 	neigh_output(to, skb, false);
 }
 
 void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to)
+		     struct neighbour *to, void *counters, unsigned int index)
 {
 	const struct net *net = dev_net_rcu(skb->dev);
 
+	this_cpu_inc(counters_of(counters)[index]);
+	skb_set_transport_header(skb, sizeof(struct iphdr));
 	if (READ_ONCE(net->ipv4.sysctl_ip_fwd_update_priority))
 		skb->priority = rt_tos2priority(ip_hdr(skb)->tos);
 	__IP_INC_STATS(net, IPSTATS_MIB_OUTFORWDATAGRAMS);
@@ -223,8 +322,10 @@ void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
 }
 
 void halod_way_send6(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to)
+		     struct neighbour *to, void *counters, unsigned int index)
 {
+	this_cpu_inc(counters_of(counters)[index]);
+	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
 	__IP6_INC_STATS(dev_net_rcu(skb->dev), ip6_dst_idev(dst),
 			IPSTATS_MIB_OUTFORWDATAGRAMS);
 	way_send(skb, dst, to);

@@ -20,10 +20,12 @@ enum {
 	HALOD_ARRIVED_DEVICE,
 	/* IPsec, or the namespace does not forward. */
 	HALOD_ARRIVED_POLICY,
+	/* This is no softirq that nothing on its CPU interrupts. */
+	HALOD_ARRIVED_CONTEXT,
 };
 
-unsigned int halod_arrived(const struct sk_buff *skb, const struct net *net,
-			   bool v6);
+/* The number of this CPU, or one of these, negative. */
+int halod_arrived(const struct sk_buff *skb, const struct net *net, bool v6);
 
 /*
  * Whether packets with a route that was found for this one and its kin can be
@@ -33,9 +35,10 @@ bool halod_route_is_quick(const struct dst_entry *dst,
 			  const struct sk_buff *skb, bool v6,
 			  const void *source);
 
-/* What keeps a packet from going along a route at once. */
+/* What keeps a packet from going along a route at once: numbers where a neighbour would be. */
 enum {
-	HALOD_OPEN_DONE,
+	/* The route no longer holds. */
+	HALOD_OPEN_STALE = 1,
 	HALOD_OPEN_TOO_BIG,
 	HALOD_OPEN_NO_NEIGHBOUR,
 	HALOD_OPEN_NO_MEMORY,
@@ -43,20 +46,22 @@ enum {
 
 /*
  * Makes a packet of `len` bytes of IP ready for the way: its headers may be
- * written, padding is off, and there is room for the link's header.
+ * written, padding is off, and there is room for the link's header. Gives the
+ * neighbour, or an obstacle. That an IPv4 route still holds is seen here, that
+ * an IPv6 one does by halod_route6_holds().
  */
-unsigned int halod_way_open4(struct sk_buff *skb, const struct dst_entry *dst,
-			     u32 destination, unsigned int len,
-			     struct neighbour **to);
-unsigned int halod_way_open6(struct sk_buff *skb, const struct dst_entry *dst,
-			     const void *destination, unsigned int len,
-			     struct neighbour **to);
+struct neighbour *halod_way_open4(struct sk_buff *skb,
+				  const struct dst_entry *dst, u32 destination,
+				  unsigned int len);
+struct neighbour *halod_way_open6(struct sk_buff *skb,
+				  const struct dst_entry *dst,
+				  const void *destination, unsigned int len);
 
-/* Sends it; the packet is gone. */
+/* Sends it, and counts it; the packet is gone. */
 void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to);
+		     struct neighbour *to, void *counters, unsigned int index);
 void halod_way_send6(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to);
+		     struct neighbour *to, void *counters, unsigned int index);
 
 /* Devices. */
 struct net_device *halod_notified_device(const void *info);

@@ -29,37 +29,73 @@ pub(crate) enum Oddity {
     Device,
     /// IPsec, or the namespace does not forward.
     Policy,
+    /// This is no softirq that nothing on its CPU interrupts.
+    Context,
+}
+
+/// Evidence that this is a softirq on a CPU, which no other softirq there interrupts, for as long as
+/// `'a`.
+///
+/// # Invariants
+///
+/// It is so, and the number is the CPU's.
+#[derive(Clone, Copy)]
+pub(crate) struct Softirq<'a> {
+    cpu: usize,
+    /// Hooks run under RCU.
+    read_side: ReadSide<'a>,
+}
+
+impl<'a> Softirq<'a> {
+    #[inline(always)]
+    pub(super) fn cpu(self) -> usize {
+        self.cpu
+    }
+
+    #[inline(always)]
+    pub(super) fn read_side(self) -> ReadSide<'a> {
+        self.read_side
+    }
 }
 
 /// What a hook knows besides the packet. Softirq, or process context with bottom halves off.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival<'a> {
     state: &'a bindings::nf_hook_state,
-    namespace: *const c_void,
     /// Hooks run under RCU.
     pub(crate) read_side: ReadSide<'a>,
 }
 
-impl Arrival<'_> {
-    /// What the packet is not fit for the fast path by, whatever it is about.
+impl<'a> Arrival<'a> {
+    /// Whether there is nothing about the packet that makes it unfit for the fast path, whatever
+    /// it is about. Then nobody else has a reference to it.
     #[inline(always)]
-    pub(crate) fn oddity(self, family: Family, skb: &Skb<'_>) -> Option<Oddity> {
+    pub(crate) fn plain(self, family: Family, skb: &Skb<'_>) -> Result<Softirq<'a>, Oddity> {
+        const DEVICE: c_int = -(bindings::HALOD_ARRIVED_DEVICE as c_int);
+        const POLICY: c_int = -(bindings::HALOD_ARRIVED_POLICY as c_int);
+        const CONTEXT: c_int = -(bindings::HALOD_ARRIVED_CONTEXT as c_int);
         // SAFETY: Both are valid for the hook's run.
         match unsafe { bindings::halod_arrived(skb.as_ptr(), self.state.net, family == Family::V6) }
         {
-            bindings::HALOD_ARRIVED_PLAIN => None,
-            bindings::HALOD_ARRIVED_DEVICE => Some(Oddity::Device),
-            bindings::HALOD_ARRIVED_POLICY => Some(Oddity::Policy),
-            _ => Some(Oddity::Frame),
+            // INVARIANT: It was looked for.
+            cpu @ 0.. => Ok(Softirq {
+                cpu: cpu as usize,
+                read_side: self.read_side,
+            }),
+            DEVICE => Err(Oddity::Device),
+            POLICY => Err(Oddity::Policy),
+            CONTEXT => Err(Oddity::Context),
+            _ => Err(Oddity::Frame),
         }
     }
 
     /// Whether the hooks in PRE_ROUTING, FORWARD and POST_ROUTING are ours alone, and of others
     /// only such as leave alone what HaloD forwards.
     #[inline(always)]
-    pub(crate) fn meets_nobody(self, family: Family) -> bool {
+    pub(crate) fn meets_nobody(self, family: Family, namespace: &Namespace) -> bool {
+        let namespace: *const Namespace = namespace;
         // SAFETY: `state.net` is valid.
-        unsafe { meets_nobody(self.state.net, family, self.namespace) }
+        unsafe { meets_nobody(self.state.net, family, namespace.cast()) }
     }
 }
 
@@ -174,13 +210,9 @@ unsafe extern "C" fn hook(
     let read_side = unsafe { ReadSide::assume() };
     // SAFETY: By the function's contract.
     let (namespace, state) = unsafe { (&*private.cast::<Namespace>(), &*state) };
-    let arrival = Arrival {
-        state,
-        namespace: private,
-        read_side,
-    };
+    let arrival = Arrival { state, read_side };
     // SAFETY: By the function's contract. Where others look at the packet too, ours is one of
-    // several references, and it is only read (`Skb::is_shared`).
+    // several references, and it is only read (`Arrival::plain`).
     let skb = unsafe { Skb::from_raw(skb) };
     let verdict = match skb.protocol() {
         IPV4 => namespace.arrive::<false>(arrival, skb),

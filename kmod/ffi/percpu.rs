@@ -45,6 +45,13 @@ impl<const N: usize> PerCpuCounters<N> {
         }
     }
 
+    /// For C functions that count: the counters, and an index that is within them.
+    #[inline(always)]
+    pub(super) fn place(&self, index: usize) -> (*mut c_void, u32) {
+        let index = if index < N { index } else { 0 };
+        (self.percpu.as_ptr(), index as u32)
+    }
+
     /// The sum over all CPUs: exact for what happened before, fuzzy for what happens meanwhile.
     pub(crate) fn sum(&self, index: usize) -> u64 {
         if index >= N {

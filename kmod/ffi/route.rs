@@ -21,17 +21,34 @@ use core::ptr;
 use kernel::prelude::*;
 
 use super::bindings;
+use super::ingress::Softirq;
 use super::netfilter::Family;
-use super::rcu::ReadSide;
 use super::skb::Skb;
-use super::way::Way;
+use super::way::{Obstacle, Open, Way};
 use crate::packet::{Address, Exit};
 
-/// Lines of each CPU: 32 KiB.
-const LINES: usize = 512;
+/// Lines of each CPU: 256 KiB, as many as there may be clients that say something at a time.
+const LINES: usize = 4096;
 
-/// What a route depends on, while there are no rules for routing but the usual ones.
+/// The two bits of congestion control in the type of service.
+const CONGESTION: u8 = 0b11;
+
+/// An IPv6 address in the order of memory.
+#[inline(always)]
+fn halves(address: &[u8; 16]) -> [u64; 2] {
+    let whole = u128::from_ne_bytes(*address);
+    let (high, low) = ((whole >> 64) as u64, whole as u64);
+    if cfg!(target_endian = "little") {
+        [low, high]
+    } else {
+        [high, low]
+    }
+}
+
+/// What a route depends on, while there are no rules for routing but the usual ones. Packed, or a
+/// line would not fit into one of the processor's cache.
 #[derive(Clone, Copy, Default)]
+#[repr(C, packed(4))]
 struct Key {
     /// Source and destination, as they are in the packet.
     addresses: [u64; 4],
@@ -43,11 +60,22 @@ struct Key {
     service: u32,
 }
 
+/// A packet's way, as it will be.
+#[derive(Clone, Copy)]
+pub(crate) struct Trip {
+    /// Two addresses of one IP version.
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    /// IPv4: the type of service.
+    pub(crate) service: u8,
+    /// The packet's length, without padding.
+    pub(crate) len: usize,
+}
+
 impl Key {
     /// Of a packet whose IP header is in one piece.
     #[inline(always)]
     fn of(family: Family, skb: &Skb<'_>) -> Option<Self> {
-        const CONGESTION: u8 = 0b11;
         let mut key = Self {
             device: skb.device(),
             mark: skb.mark(),
@@ -65,13 +93,45 @@ impl Key {
                 &skb.head::<40>()?[8..]
             }
         };
-        for word in &mut key.addresses {
+        let mut words = [0; 4];
+        for word in &mut words {
             let Some((bytes, rest)) = addresses.split_first_chunk() else {
                 break;
             };
             (*word, addresses) = (u64::from_ne_bytes(*bytes), rest);
         }
+        key.addresses = words;
         Some(key)
+    }
+
+    /// The same of a trip.
+    #[inline(always)]
+    fn of_trip(skb: &Skb<'_>, trip: &Trip) -> Self {
+        let (mut addresses, mut kind) = ([0; 4], u32::MAX);
+        match (&trip.source, &trip.destination) {
+            (Address::V4(source), Address::V4(destination)) => {
+                let source = u64::from(u32::from_ne_bytes(*source));
+                let destination = u64::from(u32::from_ne_bytes(*destination));
+                // In the order of memory, whichever that is.
+                addresses[0] = if cfg!(target_endian = "little") {
+                    source | destination << 32
+                } else {
+                    source << 32 | destination
+                };
+                kind = u32::from(trip.service & !CONGESTION);
+            }
+            (Address::V6(source), Address::V6(destination)) => {
+                let ([a, b], [c, d]) = (halves(source), halves(destination));
+                addresses = [a, b, c, d];
+            }
+            _ => {}
+        }
+        Self {
+            addresses,
+            device: skb.device(),
+            mark: skb.mark(),
+            service: kind,
+        }
     }
 
     /// The same of the route to a neighbour that is not the packet's destination.
@@ -86,29 +146,22 @@ impl Key {
     /// The same, but to another destination.
     #[inline(always)]
     pub(super) fn towards(mut self, destination: &Address) -> Self {
-        let [source, _, to @ ..] = &mut self.addresses;
+        let mut addresses = self.addresses;
+        let [source, _, to @ ..] = &mut addresses;
         match destination {
             Address::V4([a, b, c, d]) => {
                 let [w, x, y, z, ..] = source.to_ne_bytes();
                 *source = u64::from_ne_bytes([w, x, y, z, *a, *b, *c, *d]);
             }
-            Address::V6(bytes) => {
-                let whole = u128::from_ne_bytes(*bytes);
-                // In the order of memory, whichever that is.
-                let (first, last) = ((whole >> 64) as u64, whole as u64);
-                *to = if cfg!(target_endian = "little") {
-                    [last, first]
-                } else {
-                    [first, last]
-                };
-            }
+            Address::V6(bytes) => *to = halves(bytes),
         }
+        self.addresses = addresses;
         self
     }
 
     /// Its source and destination, in network byte order.
     fn ends(&self, family: Family) -> [*const c_void; 2] {
-        let source: *const u8 = self.addresses.as_ptr().cast();
+        let source: *const u8 = (&raw const self.addresses).cast();
         let size = match family {
             Family::V4 => 4,
             Family::V6 => 16,
@@ -116,25 +169,38 @@ impl Key {
         [source.cast(), source.wrapping_add(size).cast()]
     }
 
-    /// Whether both are the same. Written out, since a comparison of arrays is a call.
+    /// Whether both are the same, this one being of an IP version. Written out, since a comparison
+    /// of arrays is a call.
     #[inline(always)]
-    fn is(&self, other: &Self) -> bool {
+    fn is(&self, family: Family, other: &Self) -> bool {
         let ([a, b, c, d], [e, f, g, h]) = (self.addresses, other.addresses);
         let numbers = (self.device ^ other.device)
             | (self.mark ^ other.mark)
             | (self.service ^ other.service);
-        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | u64::from(numbers) == 0
+        let first = (a ^ e) | u64::from(numbers);
+        match family {
+            // The service tells that the other is of the same version, and so has no more.
+            Family::V4 => first == 0,
+            Family::V6 => first | (b ^ f) | (c ^ g) | (d ^ h) == 0,
+        }
     }
 
-    /// The line of a CPU that it belongs in.
+    /// The line of a CPU that it belongs in. The product's highest bits spread addresses one after
+    /// another evenly, where these are numbers.
     #[inline(always)]
-    fn line(&self) -> usize {
+    fn line(&self, family: Family) -> usize {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        const SHIFT: u32 = u64::BITS - LINES.trailing_zeros();
         let [a, b, c, d] = self.addresses;
-        let folded = a ^ b.rotate_left(16) ^ c.rotate_left(32) ^ d.rotate_left(48);
-        // What differs must be in the lower half to reach all bits of the product that are taken.
-        let folded = folded ^ (folded >> 32);
-        (folded.wrapping_mul(GOLDEN) >> 48) as usize % LINES
+        let folded = match family {
+            Family::V4 => u64::from((a as u32).swap_bytes()) ^ (a >> 32),
+            Family::V6 => {
+                let folded = a ^ b.swap_bytes() ^ c.rotate_left(32) ^ d.swap_bytes();
+                // What differs must be in the lower half to reach all bits that are taken.
+                folded ^ (folded >> 32)
+            }
+        };
+        (folded.wrapping_mul(GOLDEN) >> SHIFT) as usize
     }
 }
 
@@ -171,6 +237,8 @@ struct Line {
     route: *mut bindings::dst_entry,
 }
 
+const _: () = assert!(size_of::<Line>() == 64);
+
 impl Line {
     const EMPTY: Self = Self {
         key: Key {
@@ -195,10 +263,16 @@ fn now() -> u32 {
 }
 
 impl Line {
+    /// Whether it is a packet's, and not to be looked up again yet.
+    #[inline(always)]
+    fn is_for(&self, family: Family, key: &Key, now: u32) -> bool {
+        self.key.is(family, key) && (self.until.wrapping_sub(now) as i32) > 0
+    }
+
     /// Whether it is a packet's, and still good.
     #[inline(always)]
     fn holds(&self, family: Family, key: &Key, now: u32) -> bool {
-        if !self.key.is(key) || (self.until.wrapping_sub(now) as i32) <= 0 {
+        if !self.is_for(family, key, now) {
             return false;
         }
         // SAFETY: A line with a packet's key holds a route, of the packet's IP version.
@@ -296,7 +370,7 @@ impl Routes {
             return;
         };
         // SAFETY: No other line is borrowed in this function.
-        let Some(line) = (unsafe { self.line(&key) }) else {
+        let Some(line) = (unsafe { self.line(family, &key) }) else {
             return;
         };
         let now = now();
@@ -320,7 +394,7 @@ impl Routes {
         let v6 = family == Family::V6;
         let key = Key::to_neighbour(family, skb, node);
         // SAFETY: No other line is borrowed in this function.
-        let mut line = key.and_then(|key| Some((key, unsafe { self.line(&key) }?)));
+        let mut line = key.and_then(|key| Some((key, unsafe { self.line(family, &key) }?)));
         let now = now();
         if let Some((key, line)) = &line {
             if line.holds(family, key, now) {
@@ -361,32 +435,71 @@ impl Routes {
         Ok(())
     }
 
-    /// The way of a packet that has just arrived and has no route, if it were `to` a destination, or
-    /// else as it is: where packets can be sent it at once. It still has no route afterwards.
+    /// Opens the way of a packet that has just arrived and has no route, where one is kept by which
+    /// packets can be sent at once. None where there is none: see `open_anew`.
     #[inline(always)]
-    pub(crate) fn way<'a>(
+    pub(crate) fn open<'a>(
         &self,
-        read_side: ReadSide<'a>,
+        softirq: Softirq<'a>,
         family: Family,
-        skb: &mut Skb<'_>,
-        to: Option<&Address>,
-    ) -> Option<Way<'a>> {
-        let mut key = Key::of(family, skb)?;
-        if let Some(to) = to {
-            key = key.towards(to);
-        }
+        skb: &'a mut Skb<'_>,
+        trip: &Trip,
+    ) -> Option<Result<Open<'a>, Obstacle>> {
+        let key = Key::of_trip(skb, trip);
         // SAFETY: No other line is borrowed in this function.
-        let line = unsafe { self.line(&key) }?;
+        let line = unsafe { self.line_at(softirq, family, &key) }?;
         let now = now();
-        if !line.holds(family, &key, now) && !line.search(family, skb, key, now) {
+        let good = match family {
+            // Whether it still holds is seen as it is opened.
+            Family::V4 => line.is_for(family, &key, now),
+            Family::V6 => line.holds(family, &key, now),
+        };
+        if !good {
             return None;
         }
         if !line.quick {
-            return None;
+            return Some(Err(Obstacle::NoRoute));
         }
-        // SAFETY: The line holds a reference to the route, which is freed a grace period after the
-        // last one.
-        Some(unsafe { Way::along(read_side, line.route) })
+        // SAFETY: The line holds a reference to the route, which is freed a grace period after
+        // the last one.
+        let way = unsafe { Way::along(softirq.read_side(), line.route) };
+        way.open(family, skb, &trip.destination, trip.len)
+    }
+
+    /// The same after the kernel has found the way; the packet still has no route.
+    pub(crate) fn open_anew<'a>(
+        &self,
+        softirq: Softirq<'a>,
+        family: Family,
+        skb: &'a mut Skb<'_>,
+        trip: &Trip,
+    ) -> Result<Open<'a>, Obstacle> {
+        let key = Key::of_trip(skb, trip);
+        // SAFETY: No other line is borrowed in this function.
+        let line = unsafe { self.line_at(softirq, family, &key) };
+        let line = line.ok_or(Obstacle::NoRoute)?;
+        if !line.search(family, skb, key, now()) || !line.quick {
+            return Err(Obstacle::NoRoute);
+        }
+        // SAFETY: As in `open`.
+        let way = unsafe { Way::along(softirq.read_side(), line.route) };
+        way.open(family, skb, &trip.destination, trip.len)
+            .unwrap_or(Err(Obstacle::NoRoute))
+    }
+
+    /// The line of a softirq's CPU in which a route is kept, or would be.
+    ///
+    /// # Safety
+    ///
+    /// The caller has no other line borrowed.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn line_at(&self, softirq: Softirq<'_>, family: Family, key: &Key) -> Option<&mut Line> {
+        let first = softirq.cpu().wrapping_mul(LINES);
+        let line = self.0.get(first.wrapping_add(key.line(family)))?;
+        // SAFETY: By the type invariants and the function's contract: this is a softirq, which no
+        // other interrupts.
+        Some(unsafe { &mut *line.get() })
     }
 
     /// The line of this CPU in which a route is kept, or would be.
@@ -396,12 +509,12 @@ impl Routes {
     /// The caller has no other line borrowed.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    unsafe fn line(&self, key: &Key) -> Option<&mut Line> {
+    unsafe fn line(&self, family: Family, key: &Key) -> Option<&mut Line> {
         // SAFETY: May be called anywhere; negative where this is no softirq.
         let cpu = usize::try_from(unsafe { bindings::halod_softirq_cpu() }).ok()?;
         let line = self
             .0
-            .get(cpu.wrapping_mul(LINES).wrapping_add(key.line()))?;
+            .get(cpu.wrapping_mul(LINES).wrapping_add(key.line(family)))?;
         // SAFETY: By the type invariants and the function's contract: this is a softirq, which no
         // other interrupts.
         Some(unsafe { &mut *line.get() })

@@ -23,7 +23,7 @@ const CHECKSUM_PARTIAL: u8 = 3;
 /// `skb` is a valid `sk_buff` that nothing else touches during `'a`, with `data` at the network
 /// header, as `NF_HOOK` of the IP layers passes it (`net/ipv4/ip_input.c`, `net/ipv6/ip6_input.c`:
 /// both call `skb_share_check` first). Before those layers others may have references to it: it is
-/// only read then (`is_shared`).
+/// only read then, unless `Arrival::plain` has seen that there are none.
 pub(crate) struct Skb<'a> {
     skb: NonNull<bindings::sk_buff>,
     _exclusive: PhantomData<&'a mut bindings::sk_buff>,
@@ -148,18 +148,6 @@ impl Skb<'_> {
     fn headers(&self) -> *mut Headers {
         // SAFETY: By the type invariants. It is a union, whose members all begin where it does.
         unsafe { (&raw mut (*self.skb.as_ptr()).__bindgen_anon_4).cast() }
-    }
-
-    /// Whether it has other users, and so may only be read.
-    #[inline(always)]
-    pub(crate) fn is_shared(&self) -> bool {
-        // SAFETY: By the type invariants.
-        unsafe {
-            (&raw const (*self.skb.as_ptr()).users)
-                .cast::<u32>()
-                .read_volatile()
-                != 1
-        }
     }
 
     /// What the link says that it is (ETH_P_*), network byte order.

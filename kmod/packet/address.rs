@@ -18,15 +18,16 @@ impl Address {
     /// bits are good for masking.
     ///
     /// Multiplicative: only bits above those of the input's variation are
-    /// mixed well, hence the shift. Colliding on purpose needs control over the
+    /// mixed well, hence the shift. The bytes are taken as they are in
+    /// memory: the hash is this machine's alone. Colliding on purpose needs control over the
     /// table, so no key is needed.
     #[inline(always)]
     pub fn hash(&self) -> usize {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let folded = match *self {
-            Address::V4(bytes) => u64::from(u32::from_be_bytes(bytes)),
+            Address::V4(bytes) => u64::from(u32::from_ne_bytes(bytes)),
             Address::V6(bytes) => {
-                let whole = u128::from_be_bytes(bytes);
+                let whole = u128::from_ne_bytes(bytes);
                 (whole as u64) ^ ((whole >> 64) as u64).rotate_left(32)
             }
         };

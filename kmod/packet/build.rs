@@ -32,7 +32,7 @@ pub fn sizes(input: &Input<'_>) -> Result<Sizes, Refusal> {
             .saturating_mul(2)
             .checked_next_power_of_two()
             .unwrap_or(0),
-        filter: filter::words(addresses),
+        filter: filter::slots(addresses),
         ranges,
         listeners,
         nodes,
@@ -278,7 +278,19 @@ fn sort_ranges(bucket: &mut Bucket, ranges: &mut [Range]) -> Result<(), (Range, 
         kept = kept.saturating_add(1);
     }
     bucket.count = kept;
+    let kept = ranges.get(..kept as usize).unwrap_or(&[]);
+    bucket.only = [Protocol::Tcp, Protocol::Udp].map(|protocol| only(kept, protocol));
     Ok(())
+}
+
+/// The only range of a protocol, if there is just one.
+fn only(ranges: &[Range], protocol: Protocol) -> Range {
+    let all = key(protocol, 0)..=key(protocol, u16::MAX);
+    let mut of_protocol = ranges.iter().filter(|range| all.contains(&range.first));
+    match (of_protocol.next(), of_protocol.next()) {
+        (Some(range), None) => *range,
+        _ => Range::NONE,
+    }
 }
 
 /// Names the owners of two overlapping ranges of a node's address.

@@ -118,8 +118,7 @@ impl From<ChecksumDelta> for Change {
 /// Reduces a one's complement sum to 16 bits.
 #[inline]
 fn fold(sum: u64) -> u16 {
-    let (sum, carry) = (sum as u32).overflowing_add((sum >> 32) as u32);
-    let sum = sum.wrapping_add(u32::from(carry));
     // The upper half becomes the sum of both, with the carry of the lower half's.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
     (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }

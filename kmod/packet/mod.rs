@@ -29,7 +29,7 @@ pub mod table;
 pub use self::address::{Address, Protocol};
 pub use self::build::{build, sizes};
 pub use self::checksum::{ChecksumDelta, Csum};
-pub use self::decide::{decide, decide_packet, Decision, Hook};
+pub use self::decide::{decide, decide_packet, usual_node, usual_vip, Decision, Hook};
 pub use self::deliver::Deliver;
 pub use self::drain::{uses, Drain, Former, FORMERS_MAX};
 pub use self::exit::Exit;
@@ -42,7 +42,7 @@ pub use self::parse::{
 };
 pub use self::refusal::Refusal;
 pub use self::rewrite::{need, rewrite, Side};
-pub use self::router::{age_v4, age_v6, passable_v4, passable_v6};
+pub use self::router::{passable_v4, passable_v6, send_on_v4, send_on_v6};
 pub use self::select::{Select, SelectKey};
 pub use self::source::{Draining, Source};
 pub use self::table::{

@@ -102,12 +102,7 @@ pub(super) fn address_v4(
 ) -> Option<(&mut [u8; 4], &mut [u8; 2], &mut [u8])> {
     let (_, rest) = bytes.split_first_chunk_mut::<10>()?;
     let (checksum, rest) = rest.split_first_chunk_mut::<2>()?;
-    let (source, rest) = rest.split_first_chunk_mut::<4>()?;
-    let (destination, rest) = rest.split_first_chunk_mut::<4>()?;
-    let address = match side {
-        Side::Source => source,
-        Side::Destination => destination,
-    };
+    let (address, rest) = side_of(rest, side)?;
     Some((address, checksum, rest))
 }
 
@@ -115,8 +110,17 @@ pub(super) fn address_v4(
 #[inline(always)]
 pub(super) fn address_v6(bytes: &mut [u8], side: Side) -> Option<(&mut [u8; 16], &mut [u8])> {
     let (_, rest) = bytes.split_first_chunk_mut::<8>()?;
-    let (source, rest) = rest.split_first_chunk_mut::<16>()?;
-    let (destination, rest) = rest.split_first_chunk_mut::<16>()?;
+    side_of(rest, side)
+}
+
+/// The address of a side where both begin, and all that follows them.
+#[inline(always)]
+pub(super) fn side_of<const N: usize>(
+    bytes: &mut [u8],
+    side: Side,
+) -> Option<(&mut [u8; N], &mut [u8])> {
+    let (source, rest) = bytes.split_first_chunk_mut()?;
+    let (destination, rest) = rest.split_first_chunk_mut()?;
     let address = match side {
         Side::Source => source,
         Side::Destination => destination,
@@ -176,7 +180,7 @@ fn rewrite_v6(
 }
 
 /// What became of the transport's checksum field.
-enum Field {
+pub(super) enum Field {
     /// It makes up for the changes.
     Changed,
     /// There is no checksum, or it is out of sight.
@@ -186,15 +190,15 @@ enum Field {
 }
 
 /// The parts of a transport header that are rewritten.
-struct Transport<'a> {
-    port: &'a mut [u8; 2],
+pub(super) struct Transport<'a> {
+    pub(super) port: &'a mut [u8; 2],
     checksum: Option<&'a mut [u8; 2]>,
     protocol: Protocol,
 }
 
 impl<'a> Transport<'a> {
     #[inline(always)]
-    fn of(bytes: &'a mut [u8], protocol: Protocol, side: Side) -> Option<Transport<'a>> {
+    pub(super) fn of(bytes: &'a mut [u8], protocol: Protocol, side: Side) -> Option<Transport<'a>> {
         let (source, rest) = bytes.split_first_chunk_mut::<2>()?;
         let (destination, rest) = rest.split_first_chunk_mut::<2>()?;
         // The ports are 4 bytes, the checksum 2.
@@ -216,7 +220,12 @@ impl<'a> Transport<'a> {
     /// Writes the new one of `ports` (old, new), and a checksum for it and for
     /// the `change` of the address.
     #[inline(always)]
-    fn update(&mut self, change: Change, ports: ([u8; 2], [u8; 2]), csum: Csum) -> Field {
+    pub(super) fn update(
+        &mut self,
+        change: Change,
+        ports: ([u8; 2], [u8; 2]),
+        csum: Csum,
+    ) -> Field {
         *self.port = ports.1;
         let Some(field) = self.checksum.as_deref_mut() else {
             return Field::None;
@@ -225,12 +234,17 @@ impl<'a> Transport<'a> {
             *field = change.partial(*field);
             return Field::Partial;
         }
-        if self.protocol == Protocol::Udp && *field == [0, 0] {
-            return Field::None;
+        let change = change.half(ports.0, ports.1);
+        match self.protocol {
+            Protocol::Udp if *field == [0, 0] => return Field::None,
+            Protocol::Udp => {
+                *field = match change.complete(*field) {
+                    [0, 0] => [0xff, 0xff],
+                    checksum => checksum,
+                }
+            }
+            Protocol::Tcp => *field = change.complete(*field),
         }
-        let checksum = change.half(ports.0, ports.1).complete(*field);
-        let none = self.protocol == Protocol::Udp && checksum == [0, 0];
-        *field = if none { [0xff, 0xff] } else { checksum };
         Field::Changed
     }
 }

@@ -4,6 +4,10 @@
 //! For packets that do not pass the kernel's own IP layers. Whatever is not as it should be goes there,
 //! to be refused and counted (`ip_rcv_core`, `ip6_rcv_core`, `ip_forward`, `ip6_forward`).
 
+use super::address::{Address, Protocol};
+use super::checksum::{Change, Csum};
+use super::rewrite::{side_of, Side, Transport};
+
 /// The length of the IPv4 packet with this header, of which `len` bytes are there, padding
 /// included. None where its checksum or its length is wrong, it is too short for [`ordinary_v4`],
 /// or this machine is the last it may reach.
@@ -43,22 +47,58 @@ pub fn passable_v6(head: &[u8; 60], len: usize) -> Option<usize> {
     (total <= len && total >= head.len() && hops > 1).then_some(total)
 }
 
-/// Takes one off the time to live of the IPv4 packet with this header, which is more than 1.
+/// Rewrites one side of the ordinary packet with these headers, and takes one off its time to live,
+/// which is more than 1. [`rewrite`](super::rewrite) has the rules. What changes a sum over the whole
+/// packet is not told: none goes on with it. None, nothing having been changed, where the address
+/// is of another family.
 #[inline(always)]
-pub fn age_v4(head: &mut [u8; 40]) {
-    let [_, _, _, _, _, _, _, _, ttl, _, c0, c1, ..] = head;
-    *ttl = ttl.wrapping_sub(1);
-    // The field is the sum's complement: what is taken off the sum is added to it. Never 0xffff, as
-    // the kernel writes it (`ip_decrease_ttl`).
-    let one = u32::from(0x0100_u16.to_be());
-    let checksum = u32::from(u16::from_ne_bytes([*c0, *c1])).wrapping_add(one);
-    let carry = u32::from(checksum >= 0xffff);
-    [*c0, *c1] = (checksum.wrapping_add(carry) as u16).to_ne_bytes();
+pub fn send_on_v4(
+    head: &mut [u8; 40],
+    protocol: Protocol,
+    side: Side,
+    to: (Address, u16),
+    csum: Csum,
+) -> Option<()> {
+    // The word with the time to live, and how it changes.
+    const OLDER: ([u8; 2], [u8; 2]) = ([1, 0], [0, 0]);
+    let Address::V4(new) = to.0 else {
+        return None;
+    };
+    let (_, rest) = head.split_first_chunk_mut::<8>()?;
+    let (ttl, rest) = rest.split_first_chunk_mut::<1>()?;
+    let (_, rest) = rest.split_first_chunk_mut::<1>()?;
+    let (checksum, rest) = rest.split_first_chunk_mut::<2>()?;
+    let (address, rest) = side_of::<4>(rest, side)?;
+    let mut transport = Transport::of(rest, protocol, side)?;
+    let change = Change::default().word(*address, new);
+    *address = new;
+    *ttl = [u8::from_ne_bytes(*ttl).wrapping_sub(1)];
+    *checksum = change.half(OLDER.0, OLDER.1).complete(*checksum);
+    let ports = (*transport.port, to.1.to_be_bytes());
+    transport.update(change, ports, csum);
+    Some(())
 }
 
 /// The same for IPv6.
 #[inline(always)]
-pub fn age_v6(head: &mut [u8; 60]) {
-    let [_, _, _, _, _, _, _, hops, ..] = head;
-    *hops = hops.wrapping_sub(1);
+pub fn send_on_v6(
+    head: &mut [u8; 60],
+    protocol: Protocol,
+    side: Side,
+    to: (Address, u16),
+    csum: Csum,
+) -> Option<()> {
+    let Address::V6(new) = to.0 else {
+        return None;
+    };
+    let (_, rest) = head.split_first_chunk_mut::<7>()?;
+    let (hops, rest) = rest.split_first_chunk_mut::<1>()?;
+    let (address, rest) = side_of::<16>(rest, side)?;
+    let mut transport = Transport::of(rest, protocol, side)?;
+    let change = Change::default().address(*address, new);
+    *address = new;
+    *hops = [u8::from_ne_bytes(*hops).wrapping_sub(1)];
+    let ports = (*transport.port, to.1.to_be_bytes());
+    transport.update(change, ports, csum);
+    Some(())
 }

@@ -111,14 +111,17 @@ pub(super) enum Owner {
     Node,
 }
 
-/// A place of the hash of addresses.
+/// A place of the hash of addresses. Aligned so that its place is found by a shift.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(align(32))]
 pub struct Bucket {
     pub(super) address: Address,
     pub(super) owner: Owner,
     /// Its ranges: where they start, and how many.
     pub(super) start: u32,
     pub(super) count: u32,
+    /// The one of TCP, and that of UDP, where there is just one: nearly always.
+    pub(super) only: [Range; 2],
 }
 
 /// A listener's ports on an address.
@@ -132,6 +135,15 @@ pub struct Range {
     pub(super) listener: u16,
 }
 
+impl Range {
+    /// None: of no protocol and port.
+    pub(super) const NONE: Range = Range {
+        first: u32::MAX,
+        span: 0,
+        listener: 0,
+    };
+}
+
 /// Protocol and port as one number, by which ranges are sorted.
 #[inline]
 pub(super) fn key(protocol: Protocol, port: u16) -> u32 {
@@ -142,8 +154,9 @@ pub(super) fn key(protocol: Protocol, port: u16) -> u32 {
     protocol | u32::from(port)
 }
 
-/// A node's addresses.
+/// A node's addresses. Aligned so that its place is found by a shift.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(align(32))]
 pub struct Addresses {
     pub(super) v4: Option<[u8; 4]>,
     pub(super) v6: Option<[u8; 16]>,
@@ -161,7 +174,7 @@ pub struct Storage<'a> {
     /// The hash of addresses.
     pub buckets: &'a mut [Bucket],
     /// What tells most other addresses from those in the hash.
-    pub filter: &'a mut [u64],
+    pub filter: &'a mut [u8],
     /// Port ranges, those of one address side by side.
     pub ranges: &'a mut [Range],
     /// The listeners.
@@ -269,6 +282,14 @@ impl<'a> View<'a> {
         Some(self.place(found, true, || (packet.src, packet.sport)))
     }
 
+    /// The same where the route has a port of its own.
+    #[inline(always)]
+    pub(super) fn exposed_by_port(&self, packet: &Packet) -> Option<Place> {
+        let found =
+            self.lookup_only(&packet.dst, Owner::Listener, packet.protocol, packet.dport)?;
+        (found.0.span != 0).then(|| self.place(found, false, || (packet.src, packet.sport)))
+    }
+
     /// The route and listener that a packet from a node is of. A function of the source address,
     /// protocol and source port alone, but for the route of a listener with one port.
     #[inline(always)]
@@ -277,6 +298,13 @@ impl<'a> View<'a> {
         // Only for drains the route is asked.
         let draining = !self.draining.is_empty();
         Some(self.place(found, draining, || (packet.dst, packet.dport)))
+    }
+
+    /// The same while nothing drains, and so the route is not asked.
+    #[inline(always)]
+    pub(super) fn served_at_rest(&self, packet: &Packet) -> Option<Place> {
+        let found = self.lookup_only(&packet.src, Owner::Node, packet.protocol, packet.sport)?;
+        Some(self.place(found, false, || (packet.dst, packet.dport)))
     }
 
     /// The place that a range and a port's offset in it are for a client; of one port the route only
@@ -410,6 +438,28 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same as [`lookup`](Self::lookup), sooner where an address has one range of a protocol.
+    #[inline(always)]
+    fn lookup_only(
+        &self,
+        address: &Address,
+        owner: Owner,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<(&'a Range, u16)> {
+        let bucket = self.find(address, owner)?;
+        let key = key(protocol, port);
+        let [tcp, udp] = &bucket.only;
+        let only = match protocol {
+            Protocol::Tcp => tcp,
+            Protocol::Udp => udp,
+        };
+        match only.offset(key) {
+            Some(offset) => Some((only, offset)),
+            None => among(self.ranges_of(bucket), key),
+        }
+    }
+
     /// The range of a port of an address, and how far it is from that one's first.
     #[inline(always)]
     fn lookup(
@@ -419,16 +469,10 @@ impl<'a> View<'a> {
         protocol: Protocol,
         port: u16,
     ) -> Option<(&'a Range, u16)> {
-        let ranges = self.ranges_of(self.find(address, owner)?);
-        let key = key(protocol, port);
-        // A handful is found sooner by going through it.
-        let range = if ranges.len() <= 8 {
-            ranges.iter().find(|range| range.offset(key).is_some())?
-        } else {
-            let after = ranges.partition_point(|range| range.first <= key);
-            ranges.get(after.checked_sub(1)?)?
-        };
-        Some((range, range.offset(key)?))
+        among(
+            self.ranges_of(self.find(address, owner)?),
+            key(protocol, port),
+        )
     }
 
     /// The bucket of an address, if `owner` has it.
@@ -457,6 +501,19 @@ impl<'a> View<'a> {
         let end = start.saturating_add(bucket.count as usize);
         self.ranges.get(start..end).unwrap_or(&[])
     }
+}
+
+/// The range of sorted ones that a [`key`] is in, and how far it is from that one's first.
+#[inline(always)]
+fn among(ranges: &[Range], key: u32) -> Option<(&Range, u16)> {
+    // A handful is found sooner by going through it.
+    let range = if ranges.len() <= 8 {
+        ranges.iter().find(|range| range.offset(key).is_some())?
+    } else {
+        let after = ranges.partition_point(|range| range.first <= key);
+        ranges.get(after.checked_sub(1)?)?
+    };
+    Some((range, range.offset(key)?))
 }
 
 /// The route (from 0) of a client at a range of one port. A function of its own, and no method, so

@@ -106,7 +106,7 @@ def _window(path: Path, world: World, row: Row, frames: Frames, number: int, pla
         start = number * (BATCH + plan.packets)
         send(end, frames.part(start, BATCH), BATCH, path.verify)
         return median(send(end, frames.part(start + BATCH, plan.packets), plan.packets))
-    send(end, frames, WARM, path.verify)
+    send(end, frames, max(WARM, frames.count), path.verify)
     figure = median(send(end, frames, plan.packets))
     send(end, frames, FLOWS, path.verify)
     return figure

@@ -9,7 +9,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Table {
     buckets: Vec<Bucket>,
-    filter: Vec<u64>,
+    filter: Vec<u8>,
     ranges: Vec<Range>,
     listeners: Vec<Listener>,
     nodes: Vec<Addresses>,
@@ -64,7 +64,7 @@ impl Table {
     }
 
     /// What [`concerns_v4`](crate::concerns_v4) looks at.
-    pub fn filter(&self) -> &[u64] {
+    pub fn filter(&self) -> &[u8] {
         &self.filter
     }
 

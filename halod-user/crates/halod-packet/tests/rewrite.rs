@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::packets::{any_address, any_spec, sum, Spec};
-use halod_packet::{need, rewrite, Address, Csum, Protocol, Side};
+use common::packets::{any_address, any_spec, checksum, sum, Spec};
+use halod_packet::{
+    need, ordinary_v4, ordinary_v6, rewrite, send_on_v4, send_on_v6, Address, Csum, Protocol, Side,
+};
 use proptest::prelude::*;
 
 /// A packet and what one of its sides is to become.
@@ -50,6 +52,36 @@ proptest! {
             return Err(TestCaseError::fail("not rewritten"));
         };
         prop_assert!(congruent(delta.apply(native(before)), native(sum(&expected))));
+    }
+
+    #[test]
+    fn sent_on_equals_rewritten_and_older((spec, side, to) in any_task(), partial: bool) {
+        let (spec, csum) = (Spec { options: vec![], extensions: vec![], ..spec }, if partial { Csum::Partial } else { Csum::Full });
+        let bytes = if partial { spec.partial() } else { spec.full() };
+        let mut remade = bytes.clone();
+        prop_assert!(rewrite(&mut remade, &spec.packet(), side, to, csum).is_some());
+        let (mut sent, mut old) = (bytes, remade);
+        let done = if spec.is_v4() {
+            old[8] -= 1;
+            old[10..12].fill(0);
+            let sum = checksum(&old[..20]);
+            old[10..12].copy_from_slice(&sum.to_be_bytes());
+            sent.first_chunk_mut().map(|head| {
+                assert!(ordinary_v4(head).is_some());
+                send_on_v4(head, spec.protocol, side, to, csum)
+            })
+        } else {
+            old[7] -= 1;
+            sent.first_chunk_mut().map(|head| {
+                assert!(ordinary_v6(head).is_some());
+                send_on_v6(head, spec.protocol, side, to, csum)
+            })
+        };
+        // Too short for an ordinary one otherwise.
+        if let Some(done) = done {
+            prop_assert_eq!(done, Some(()));
+            prop_assert_eq!(sent, old);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a router asks of a packet: against sums made another way.
 
-use halod_packet::{age_v4, age_v6, ordinary_v4, passable_v4, passable_v6};
+use halod_packet::{ordinary_v4, passable_v4, passable_v6};
 use proptest::prelude::*;
 
 /// The checksum of a header whose own field is 0 (RFC 1071).
@@ -31,20 +31,12 @@ fn head(ends: [u8; 8], id: u16, total: u16, ttl: u8) -> [u8; 40] {
 
 proptest! {
     #[test]
-    fn right_headers_pass_and_age(ends: [u8; 8], id: u16, total in 40_u16.., ttl in 2_u8.., padding in 0_usize..100) {
-        let mut bytes = head(ends, id, total, ttl);
+    fn right_headers_pass(ends: [u8; 8], id: u16, total in 40_u16.., ttl in 2_u8.., padding in 0_usize..100) {
+        let bytes = head(ends, id, total, ttl);
         let len = usize::from(total);
         prop_assert!(ordinary_v4(&bytes).is_some());
         prop_assert_eq!(passable_v4(&bytes, len + padding), Some(len));
         prop_assert_eq!(passable_v4(&bytes, len - 1), None);
-        age_v4(&mut bytes);
-        let mut expected = head(ends, id, total, ttl - 1);
-        // 0 and 0xffff are the same sum; both are right.
-        if bytes[10..12] == [0, 0] || bytes[10..12] == [0xff, 0xff] {
-            expected[10..12].copy_from_slice(&bytes[10..12]);
-        }
-        prop_assert_eq!(bytes, expected);
-        prop_assert_eq!(passable_v4(&bytes, len).is_some(), ttl > 2);
     }
 
     #[test]
@@ -68,9 +60,5 @@ proptest! {
         let total = usize::from(payload) + 40;
         let passes = total <= len && payload >= 20 && hops > 1;
         prop_assert_eq!(passable_v6(&bytes, len), passes.then_some(total));
-        if passes {
-            age_v6(&mut bytes);
-            prop_assert_eq!(bytes[7], hops - 1);
-        }
     }
 }

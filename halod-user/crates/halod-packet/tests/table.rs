@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 use common::tables::{any_given, valid_given, Given};
 use halod_packet::refusal::TEXT_MAX;
 use halod_packet::{
-    decide, Address, AtomicCell, Decision, Deliver, Draining, Exit, Forward, Hook, Listener, Node,
-    Packet, Parsed, Protocol, Select, Table, Target, View,
+    decide, usual_node, usual_vip, Address, AtomicCell, Decision, Deliver, Draining, Exit, Forward,
+    Hook, Listener, Node, Packet, Parsed, Protocol, Select, Table, Target, View,
 };
 use proptest::prelude::*;
 
 const CLIENT_V4: Address = Address::V4([203, 0, 113, 9]);
 const CLIENT_V6: Address = Address::V6([0x20, 1, 0xd, 0xb8, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+
+const IDLE: Draining<'_, AtomicCell> = Draining {
+    flows: None,
+    now: 0,
+};
 
 fn client(of: Address) -> Address {
     match of {
@@ -100,6 +105,18 @@ proptest! {
             prop_assert_eq!(table.view().forward(&packet), given.forward(&packet));
             let truth = replies.get(&(address, protocol, u32::from(port))).copied();
             prop_assert_eq!(table.view().reverse(&from(address, protocol, port)), truth);
+            let rest = (table.view(), IDLE);
+            let ports = |l: &Listener| l.port..=l.port.saturating_add(given.routes as u16 - 1);
+            let usual = given.listeners.iter().any(|l| {
+                l.select == Select::Port && given.routes > 1 && ports(l).contains(&port)
+                    && (l.address, l.protocol) == (address, protocol)
+            });
+            let node = match given.forward(&packet) {
+                Forward::To { address, port } if usual => Some((address, port)),
+                _ => None,
+            };
+            prop_assert_eq!(usual_node(&rest, &packet), node);
+            prop_assert_eq!(usual_vip(&rest, &from(address, protocol, port)), truth);
             let vip = given.listeners.iter().any(|l| l.address == address);
             prop_assert_eq!(table.view().is_vip(&address), vip);
             let mut nodes = given.nodes.iter().flat_map(common::tables::addresses);
@@ -358,10 +375,6 @@ fn hooks_touch_only_their_direction() {
     let node = Address::V4([192, 0, 2, 11]);
     let request = Parsed::Packet(to(given.listeners[0].address, Protocol::Tcp, 8_003));
     let reply = Parsed::Packet(from(node, Protocol::Tcp, 8_003));
-    let idle = Draining::<AtomicCell> {
-        flows: None,
-        now: 0,
-    };
     let exits = |parsed: &Parsed| {
         [
             Hook::PreRouting,
@@ -369,7 +382,7 @@ fn hooks_touch_only_their_direction() {
             Hook::LocalOut,
             Hook::PostRouting,
         ]
-        .map(|hook| match decide(&(table.view(), idle), hook, parsed) {
+        .map(|hook| match decide(&(table.view(), IDLE), hook, parsed) {
             Decision::Exit(exit)
             | Decision::Rewrite { exit, .. }
             | Decision::Deliver { exit, .. } => Some(exit),
