@@ -103,6 +103,14 @@ FAST_PATHS = (
         _rows(Traffic.CROWD, Traffic.CROWD_REVERSE),
     ),
     Path(
+        "halod-fast-wide", f"HaloD's fast path, {LARGEST:,} routes", partial(FAST, routes=LARGEST),
+        _rows(Traffic.WIDE, Traffic.WIDE_REVERSE),
+    ),
+    Path(
+        "halod-fast-listeners", f"HaloD's fast path, {LISTENERS} listeners", partial(FAST, listeners=LISTENERS),
+        _rows(Traffic.LAST, Traffic.LAST_REVERSE),
+    ),
+    Path(
         "not-halod-fast", "not HaloD's, beside the fast path", FAST,
         _rows(Traffic.ROUTED, Traffic.ROUTED_REVERSE) + _rows(Traffic.BESIDE, Traffic.BESIDE_REVERSE),
         Verify.UNCHANGED,
