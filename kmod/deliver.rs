@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that go to their node as they are. Softirq, or process context for this machine's own
+//! Packets that go to their node without a change to their addresses. Softirq, or process context for this machine's own
 //! packets: nothing here sleeps.
 
 use crate::ffi::netfilter::{hook_at, Context, Verdict};
@@ -33,6 +33,17 @@ impl Namespace {
             }
             (Deliver::Dsr, Hook::LocalOut) => {
                 context.route_to_neighbour(family(V6), &mut skb, node)
+            }
+            (Deliver::Ipip, hook @ (Hook::PreRouting | Hook::LocalOut)) => {
+                // What it is sent in passes LOCAL_OUT, which is to leave it alone.
+                skb.set_balanced();
+                return match context.tunnel(family(V6), skb, node, hook == Hook::LocalOut) {
+                    Ok(()) => {
+                        self.count(exit);
+                        Verdict::Stolen
+                    }
+                    Err(exit) => self.leave(exit),
+                };
             }
             // Decided at no other hook, and of no other listener.
             _ => Err(Exit::DropMalformed),

@@ -37,8 +37,9 @@ impl Namespace {
         skb: Skb<'_>,
     ) -> Verdict {
         let hook = hook_at(POINT);
-        // A client that is a node itself, and whose port is one of a node's, gets no second rewrite.
-        if matches!(hook, Hook::LocalIn | Hook::PostRouting) && skb.is_balanced() {
+        // A client that is a node itself, and whose port is one of a node's, gets no second rewrite;
+        // and what was put inside another packet has been through here.
+        if hook != Hook::PreRouting && skb.is_balanced() {
             return Verdict::Accept;
         }
         let Some(table) = self.table(context.read_side) else {
@@ -216,6 +217,12 @@ impl Namespace {
                 Verdict::Accept
             }
             Decision::Exit(exit) => self.leave(*exit),
+            Decision::Learn { l4 } => {
+                context.learn(family(V6), &mut skb, *l4);
+                // What it is about is not tracked either.
+                skb.set_untracked();
+                self.leave(Exit::IcmpTunnel)
+            }
             Decision::Untrack => {
                 skb.set_untracked();
                 if hook_at(POINT) == Hook::PreRouting && !context.may_reroute(family(V6)) {

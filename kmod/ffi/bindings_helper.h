@@ -9,4 +9,5 @@
 #include "deliver.h"
 #include "helpers.h"
 #include "ingress.h"
+#include "tunnel.h"
 #include "halod_nl.h"

@@ -11,6 +11,9 @@ enum halod_way {
 	HALOD_WAY_NONE,		/* there is none */
 	HALOD_WAY_FAR,		/* not to a neighbour */
 	HALOD_WAY_SOURCE,	/* the packet cannot be from where it says */
+	HALOD_WAY_EXPIRED,	/* its time to live has ended */
+	HALOD_WAY_TOO_BIG,	/* for the path, and it is not to be fragmented */
+	HALOD_WAY_MEMORY,	/* there is none */
 };
 
 /*

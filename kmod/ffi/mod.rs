@@ -18,4 +18,5 @@ pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod route;
 pub(crate) mod skb;
+pub(crate) mod tunnel;
 pub(crate) mod way;

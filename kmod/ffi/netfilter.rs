@@ -44,7 +44,7 @@ pub(crate) enum Verdict {
 /// What a hook knows besides the packet. Softirq, or process context with bottom halves on.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
-    state: &'a bindings::nf_hook_state,
+    pub(super) state: &'a bindings::nf_hook_state,
     /// Hooks run under RCU.
     pub(crate) read_side: ReadSide<'a>,
 }

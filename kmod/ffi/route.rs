@@ -212,12 +212,15 @@ pub(super) fn octets(address: &Address) -> &[u8] {
     }
 }
 
-/// The way out of a packet for which there is no way to its neighbour.
+/// The way out of a packet for which there is no way to its node.
 pub(super) fn way(found: bindings::halod_way) -> Result<(), Exit> {
     match found {
         bindings::halod_way_HALOD_WAY_FOUND => Ok(()),
         bindings::halod_way_HALOD_WAY_FAR => Err(Exit::DropFarNode),
         bindings::halod_way_HALOD_WAY_SOURCE => Err(Exit::DropSource),
+        bindings::halod_way_HALOD_WAY_EXPIRED => Err(Exit::DropExpired),
+        bindings::halod_way_HALOD_WAY_TOO_BIG => Err(Exit::DropTooBig),
+        bindings::halod_way_HALOD_WAY_MEMORY => Err(Exit::DropNotWritable),
         _ => Err(Exit::DropNoRoute),
     }
 }

@@ -41,7 +41,7 @@ pub enum Decision {
         /// The exit when that is done.
         exit: Exit,
     },
-    /// Send the packet to a node without changing it, keep connection tracking off it, then `exit`.
+    /// Send the packet to a node without rewriting it, keep connection tracking off it, then `exit`.
     Deliver {
         /// The node's address.
         node: Address,
@@ -49,6 +49,12 @@ pub enum Decision {
         deliver: Deliver,
         /// The exit when that is done.
         exit: Exit,
+    },
+    /// Hear an ICMP error about a packet in which this machine has sent another to a node; then
+    /// `Exit::IcmpTunnel`.
+    Learn {
+        /// Offset of the ICMP header from the network header, in bytes.
+        l4: u16,
     },
     /// Rewrite an ICMP error.
     Translate {
@@ -64,7 +70,7 @@ pub enum Decision {
 pub fn decide(table: &impl Source, hook: Hook, parsed: &Parsed) -> Decision {
     match parsed {
         Parsed::Packet(packet) => decide_packet(table, hook, packet),
-        Parsed::Other | Parsed::Error(_) => Decision::Exit(Exit::Pass),
+        Parsed::Other | Parsed::Error(_) | Parsed::Outer { .. } => Decision::Exit(Exit::Pass),
         Parsed::Unreadable {
             dst,
             protocol,

@@ -10,6 +10,9 @@ pub enum Deliver {
     /// It is left as it is and sent to the node's link address. The node has the VIP too, and
     /// answers the client directly (direct server return).
     Dsr,
+    /// It is sent inside another packet of its IP version, to a node on any network. The node has
+    /// the VIP too, and answers the client directly.
+    Ipip,
 }
 
 impl Deliver {
@@ -18,6 +21,7 @@ impl Deliver {
         match number {
             0 => Some(Deliver::Nat),
             1 => Some(Deliver::Dsr),
+            2 => Some(Deliver::Ipip),
             _ => None,
         }
     }
@@ -27,6 +31,7 @@ impl Deliver {
         match self {
             Deliver::Nat => 0,
             Deliver::Dsr => 1,
+            Deliver::Ipip => 2,
         }
     }
 }

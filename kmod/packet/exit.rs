@@ -60,6 +60,8 @@ exits! {
     IcmpToNode = "icmp_to_node",
     /// An ICMP error about a packet to a node, sent on to the client, or delivered to this machine.
     IcmpToClient = "icmp_to_client",
+    /// An ICMP error about a packet in which another was sent to a node: it stays here.
+    IcmpTunnel = "icmp_tunnel",
     /// Not HaloD's: untouched.
     Pass = "pass",
     /// The route has no node.
@@ -85,6 +87,10 @@ exits! {
     DropFarNode = "drop_far_node",
     /// Its source address cannot be there, or not where it came in (martian, rp_filter).
     DropSource = "drop_source",
+    /// To be sent inside another packet, and its time to live ends here: its sender is told.
+    DropExpired = "drop_expired",
+    /// The same, and too big for the path to the node: its sender is told how much is not.
+    DropTooBig = "drop_too_big",
     /// This machine's own, from a VIP to a listener whose nodes have that address too.
     DropOwnVip = "drop_own_vip",
     /// From a node of a draining route, about a connection that another node has by now.
@@ -115,6 +121,7 @@ impl Exit {
                 | Exit::LocalIn
                 | Exit::IcmpToNode
                 | Exit::IcmpToClient
+                | Exit::IcmpTunnel
                 | Exit::Pass
         )
     }

@@ -112,6 +112,11 @@ pub fn decide_error(
                 _ => Exit::Pass,
             })
         }
+        Parsed::Outer { src, dst }
+            if *src == error.dst && hook == Hook::PreRouting && table.view().tunnels_to(dst) =>
+        {
+            return Decision::Learn { l4: error.l4 }
+        }
         _ => return Decision::Exit(Exit::Pass),
     };
     let answer = Packet {
@@ -140,14 +145,19 @@ pub fn decide_error(
             deliver,
             exit: Exit::IcmpToNode,
         },
-        // This machine's own, about a packet from a node that is yet to be rewritten.
-        Decision::Exit(Exit::Pass)
-            if hook == Hook::LocalOut && table.view().served(quoted).is_some() =>
-        {
+        // This machine's own, about a packet from a node that is yet to be rewritten, or from a client
+        // that is not.
+        Decision::Exit(Exit::Pass) if hook == Hook::LocalOut && is_untracked(table, quoted) => {
             Decision::Untrack
         }
         decision => decision,
     }
+}
+
+/// Whether a packet is kept from connection tracking, and an error about it would be invalid there.
+fn is_untracked(table: &impl Source, packet: &Packet) -> bool {
+    let view = table.view();
+    view.served(packet).is_some() || view.exposed(packet).is_some()
 }
 
 impl Translation {

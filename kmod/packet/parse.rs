@@ -35,6 +35,13 @@ pub enum Parsed {
     Packet(Packet),
     /// An ICMP error, to be decided about by what it quotes.
     Error(IcmpError),
+    /// What an ICMP error quotes is a packet with another of its IP version inside.
+    Outer {
+        /// Source address.
+        src: Address,
+        /// Destination address.
+        dst: Address,
+    },
     /// Nothing that HaloD ever touches: another protocol, or no IP header at all.
     Other,
     /// TCP or UDP (or possibly so) between known addresses, but not readable as
@@ -55,6 +62,9 @@ pub enum Parsed {
 /// Most IPv6 extension headers that are walked over.
 const MAX_EXTENSIONS: usize = 8;
 
+/// The protocol number of an IPv4 packet inside another one.
+const IPIP: u8 = 4;
+
 /// Of an IPv4 header's fragment field: more to come, or an offset; and the offset alone.
 const MORE_OR_OFFSET: u16 = 0x3fff;
 const OFFSET: u16 = 0x1fff;
@@ -72,6 +82,7 @@ const ACK: u8 = 0x10;
 /// IPv6 next header values (RFC 8200, section 4).
 mod next_header {
     pub(super) const HOP_BY_HOP: u8 = 0;
+    pub(super) const IPV6: u8 = 41;
     pub(super) const ROUTING: u8 = 43;
     pub(super) const FRAGMENT: u8 = 44;
     pub(super) const DESTINATION: u8 = 60;
@@ -154,6 +165,9 @@ fn read_v4<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
     let l4 = u16::from(first & 0xf) << 2;
     let fragment = u16::from_be_bytes([f0, f1]);
     let Some(protocol) = Protocol::from_number(number) else {
+        if QUOTE && number == IPIP {
+            return Parsed::Outer { src, dst };
+        }
         let whole = !QUOTE && number == icmp::V4 && l4 >= 20 && fragment & MORE_OR_OFFSET == 0;
         return match IcmpError::parse(window, len, src, dst, l4).filter(|_| whole) {
             Some(error) => Parsed::Error(error),
@@ -209,6 +223,7 @@ fn read_v6<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
                     None => Parsed::Other,
                 }
             }
+            Chain::Outer => return Parsed::Outer { src, dst },
             Chain::Other => return Parsed::Other,
             Chain::Unreadable(protocol, exit) => return unreadable(protocol, exit),
         },
@@ -223,6 +238,7 @@ fn read_v6<const QUOTE: bool>(window: &[u8], len: usize) -> Parsed {
 enum Chain {
     Transport(Protocol, u16),
     Icmp(u16),
+    Outer,
     Other,
     Unreadable(Option<Protocol>, Exit),
 }
@@ -245,6 +261,7 @@ fn walk<const QUOTE: bool>(window: &[u8], len: usize, mut next: u8) -> Chain {
                 Some(&[following, words, b2, b3]) => [following, words, b2, b3],
                 None => return Chain::Unreadable(None, beyond(len, at, 8)),
             },
+            next_header::IPV6 if QUOTE => return Chain::Outer,
             _ => return Chain::Other,
         };
         let [following, words, b2, b3] = bytes;

@@ -387,6 +387,14 @@ impl<'a> View<'a> {
         self.find(address, Owner::Node).is_some()
     }
 
+    /// Whether packets are sent to this address inside others.
+    pub(super) fn tunnels_to(&self, address: &Address) -> bool {
+        let sends = |listener: &Listener| {
+            listener.deliver == Deliver::Ipip && listener.address.same_family(address)
+        };
+        self.is_node(address) && self.listeners.iter().any(sends)
+    }
+
     /// Whether a listener has this address and protocol, or any if None.
     #[inline(always)]
     pub fn exposes(&self, address: &Address, protocol: Option<Protocol>) -> bool {

@@ -815,6 +815,59 @@ def as_it_is(name, packet, to, exit="forward", **kwargs):
     return vector(name, FORWARD, packet, exit, out={}, **kwargs) | {"to": to}
 
 
+OWN, OWN6 = "192.0.2.1", "2001:db8:2::1"
+
+
+def inside(name, packet, to, exit="forward", hook=FORWARD, **kwargs):
+    """A packet that goes to a node inside another one, of HaloD's machine, with the same DSCP, ECN and DF."""
+    own, protocol, size = (OWN6, 41, 40) if ":" in to else (OWN, 4, 20)
+    outer = Packet(own, to, protocol, payload=packet.bytes(), tos=packet.tos, fragment=packet.fragment & 0x4000).bytes()[:size]
+    if size == 20:
+        outer = outer[:4] + bytes(2) + outer[6:10] + bytes(2) + outer[12:]
+    return vector(name, hook, packet, exit, out={}, **kwargs) | {"to": to, "outer": outer.hex()}
+
+
+def ipip_topic():
+    table = direct_table("ipip")
+    sent = Packet(VIP, CLIENT, TCP, 8008, 40000)
+    sent6 = Packet(VIP6, CLIENT6, UDP, 8000, 40000)
+    outer = Packet(OWN, N1, 4, payload=to_vip().bytes())
+    outer6 = Packet(OWN6, N1_6, 41, payload=to_vip6().bytes())
+    router, router6 = "192.0.2.254", "2001:db8:2::fe"
+    stays = "for the machine itself: nothing comes out"
+    own = "from or to a socket of the machine itself: scenarios use real ones"
+    return table, [
+        inside("tcp v4, browsers, route 1", to_vip(flags=0x02, payload=b""), N1),
+        inside("tcp v4, browsers, route 9, with data", to_vip(dport=8008), N2),
+        inside("tcp v6, browsers, route 16", to_vip6(dport=8015), N2_6),
+        inside("udp v4, quic, route 1", to_vip(UDP), N1),
+        inside("udp v6, quic, route 24", to_vip6(UDP, 8023), N3_6),
+        inside("udp v4, may be fragmented", to_vip(UDP, fragment=0), N1),
+        inside("tcp v4, options stay inside", to_vip(options=b"\x01\x01\x01\x00"), N1),
+        inside("tcp v6, behind options", to_vip6(extensions=[extension(60)]), N1_6),
+        inside("tcp v4, DSCP and ECN are copied", to_vip(tos=0xBB), N1),
+        inside("tcp v6, DSCP and ECN are copied", to_vip6(tos=0xBA), N1_6),
+        forward("tcp v4, apps of the same VIP, rewritten", to_vip(dport=9008), out={"dst": N2}),
+        forward("tcp v4, no node", to_vip(dport=8022), "drop_no_node"),
+        forward("tcp v4, the node has no such address", to_vip(dport=8021), "drop_no_address"),
+        reverse("tcp v4, a node's own, from a port of the listener", from_node(1), "pass"),
+        inside("v4, a router says: too big, to the VIP", Error("203.0.113.254", VIP, sent, 3, 4, 1280), N2, "icmp_to_node"),
+        inside("v6, the client says: nobody there", Error(CLIENT6, VIP6, sent6, 1, 4), N1_6, "icmp_to_node"),
+        forward("v4, a router says of the outer packet: too big", Error(router, OWN, outer, 3, 4, 1280),
+                "icmp_tunnel", untracked=True, live=stays),
+        forward("v6, a router says of the outer packet: too big", Error(router6, OWN6, outer6, 2, 0, 1280),
+                "icmp_tunnel", untracked=True, live=stays),
+        forward("v4, the same of another's outer packet", Error(router, OWN, outer.but(src="192.0.2.9"), 3, 4, 1280),
+                "pass", live=stays),
+        forward("v4, the same of one to nobody's node", Error(router, OWN, outer.but(dst="192.0.2.99"), 3, 4, 1280),
+                "pass", live=stays),
+        inside("this machine asks, tcp v4", Packet(OWN, VIP, dport=8008), N2, "local_out", hook="local_out", live=own),
+        vector("this machine asks from the VIP itself, v4", "local_out", Packet(VIP, VIP, dport=8008), "drop_own_vip", live=own),
+        vector("this machine says of what it sends inside: too big", "local_out", Error(OWN, CLIENT, to_vip(), 3, 4, 1480),
+               None, untracked=True, live=own),
+    ]
+
+
 def dsr_topic():
     table = direct_table("dsr")
     key = bytes.fromhex(table["select_key"])
@@ -877,6 +930,7 @@ TOPICS = {
     "foreign": foreign_topic,
     "local": local_topic,
     "dsr": dsr_topic,
+    "ipip": ipip_topic,
 }
 
 

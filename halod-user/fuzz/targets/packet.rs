@@ -61,7 +61,10 @@ fuzz_target!(|data: &[u8]| {
     };
     shortcuts(table, hook, bytes, v4, &parsed, &decision);
     match decision {
-        Decision::Exit(_) | Decision::Untrack | Decision::Deliver { .. } => {}
+        Decision::Exit(_)
+        | Decision::Untrack
+        | Decision::Learn { .. }
+        | Decision::Deliver { .. } => {}
         Decision::Rewrite { side, to, .. } => {
             let Parsed::Packet(packet) = parsed else {
                 panic!("{parsed:?} cannot be rewritten");

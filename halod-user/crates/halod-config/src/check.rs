@@ -313,7 +313,11 @@ impl Check<'_> {
         let Some(value) = value else {
             return Deliver::Nat;
         };
-        let words = [("nat", Deliver::Nat), ("dsr", Deliver::Dsr)];
+        let words = [
+            ("nat", Deliver::Nat),
+            ("dsr", Deliver::Dsr),
+            ("ipip", Deliver::Ipip),
+        ];
         self.one_of("deliver", value, words)
     }
 

@@ -108,7 +108,10 @@ const FORMS: &[(&str, &str)] = &[
         "select",
         r#"select = "port", select = "source" or select = "flow""#,
     ),
-    ("deliver", r#"deliver = "nat" or deliver = "dsr""#),
+    (
+        "deliver",
+        r#"deliver = "nat", deliver = "dsr" or deliver = "ipip""#,
+    ),
     ("nodes", "[nodes] on a line of its own, with its keys below"),
     ("listen", r#"listen = ["192.0.2.1:7600"]"#),
     ("plaintext_from", r#"plaintext_from = ["192.0.2.0/24"]"#),

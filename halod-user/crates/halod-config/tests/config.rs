@@ -346,7 +346,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "deliver = \"tunnel\"",
         &[
             "halod.toml:22: deliver = \"tunnel\" is not possible",
-            "\"nat\" and \"dsr\" are",
+            "\"nat\", \"dsr\" and \"ipip\" are",
         ],
     ),
     (
@@ -356,6 +356,11 @@ const WRONG: &[(&str, &str, &[&str])] = &[
             "halod.toml:22: deliver = \"dsr\" leaves packets as they are, on port 9000",
             "leave node_port out",
         ],
+    ),
+    (
+        "node_port = 9100",
+        "node_port = 9100\ndeliver = \"ipip\"",
+        &["halod.toml:22: deliver = \"ipip\" leaves packets as they are, on port 9000"],
     ),
     (
         "port = 9000\n",
@@ -546,6 +551,8 @@ fn answers_that_do_not_come_back_need_not_be_told_apart() {
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.listeners[0].deliver, Deliver::Nat);
     assert_eq!(config.listeners[1].deliver, Deliver::Dsr);
+    let tunnels = parse(&text.replace("\"dsr\"", "\"ipip\"")).expect("the same inside others");
+    assert_eq!(tunnels.listeners[1].deliver, Deliver::Ipip);
     parse(&text.replace("\"dsr\"", "\"nat\"")).expect_err("they must be told apart then");
 }
 

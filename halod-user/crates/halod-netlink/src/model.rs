@@ -135,6 +135,8 @@ pub enum Deliver {
     Nat,
     /// Unchanged, to the node's link address.
     Dsr,
+    /// Inside another packet, to a node on any network.
+    Ipip,
 }
 
 impl Deliver {
@@ -143,6 +145,7 @@ impl Deliver {
         match self {
             Deliver::Nat => deliver::NAT,
             Deliver::Dsr => deliver::DSR,
+            Deliver::Ipip => deliver::IPIP,
         }
     }
 
@@ -151,6 +154,7 @@ impl Deliver {
         match number {
             deliver::NAT => Some(Deliver::Nat),
             deliver::DSR => Some(Deliver::Dsr),
+            deliver::IPIP => Some(Deliver::Ipip),
             _ => None,
         }
     }
@@ -161,6 +165,7 @@ impl fmt::Display for Deliver {
         f.write_str(match self {
             Deliver::Nat => "nat",
             Deliver::Dsr => "dsr",
+            Deliver::Ipip => "ipip",
         })
     }
 }

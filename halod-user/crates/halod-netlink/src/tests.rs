@@ -15,7 +15,7 @@ use crate::{encode, uapi};
 fn listener() -> impl Strategy<Value = Listener> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
     let node_port = proptest::option::of(1u16..);
-    let deliver = prop_oneof![Just(Deliver::Nat), Just(Deliver::Dsr)];
+    let deliver = prop_oneof![Just(Deliver::Nat), Just(Deliver::Dsr), Just(Deliver::Ipip)];
     let select = prop_oneof![Just(Select::Port), Just(Select::Source), Just(Select::Flow)];
     (
         "[a-z0-9.-]{0,63}",

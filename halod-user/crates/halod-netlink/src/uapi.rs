@@ -67,6 +67,9 @@ pub mod deliver {
     /// Unchanged, to the node's link address. The node has the VIP, and answers the client
     /// directly.
     pub const DSR: u8 = 1;
+    /// Inside another packet of the same IP version, to a node on any network. The node has the
+    /// VIP, and answers the client directly.
+    pub const IPIP: u8 = 2;
 }
 
 /// Which packets are sent on where they arrive by a device, before the IP layers of the kernel, rather than by its forwarding.

@@ -62,7 +62,7 @@ impl Ports {
             }
             let addresses = match listener.deliver {
                 Deliver::Nat => hello.addresses.clone(),
-                Deliver::Dsr => vec![listener.address],
+                Deliver::Dsr | Deliver::Ipip => vec![listener.address],
             };
             // A listener with two addresses is there twice.
             let known = listeners.iter_mut().find(|known| {
@@ -346,7 +346,7 @@ mod tests {
         said.listeners.push(welcome(Deliver::Dsr));
         said.listeners.push(ListenerInfo {
             address: "2001:db8::9".parse().expect("an address"),
-            ..welcome(Deliver::Dsr)
+            ..welcome(Deliver::Ipip)
         });
         let ports = Ports::new(&hello, &said);
         let view = ports.view(vec![

@@ -143,7 +143,7 @@ fn the_flags_of_tcp_must_be_within_the_window() {
                 assert!(!found);
                 assert_eq!(exit, Exit::DropExtension);
             }
-            Parsed::Other | Parsed::Error(_) => panic!("{parsed:?}"),
+            Parsed::Other | Parsed::Error(_) | Parsed::Outer { .. } => panic!("{parsed:?}"),
         }
     }
 }

@@ -387,7 +387,9 @@ fn hooks_touch_only_their_direction() {
             | Decision::Rewrite { exit, .. }
             | Decision::Deliver { exit, .. } => Some(exit),
             Decision::Untrack => None,
-            Decision::Translate { .. } => panic!("no packet here is an ICMP error"),
+            Decision::Translate { .. } | Decision::Learn { .. } => {
+                panic!("no packet here is an ICMP error")
+            }
         })
     };
     use Exit::{Forward, LocalIn, LocalOut, Pass, Reverse};
@@ -400,9 +402,10 @@ fn hooks_touch_only_their_direction() {
 fn exits_have_their_names() {
     let names: Vec<&str> = Exit::ALL.iter().map(|exit| exit.name()).collect();
     let contract = "forward forward_former forward_full reverse local_out local_in \
-        icmp_to_node icmp_to_client pass \
+        icmp_to_node icmp_to_client icmp_tunnel pass \
         drop_no_node drop_no_address drop_truncated drop_malformed drop_fragment drop_extension \
-        drop_icmp_quote drop_not_writable drop_no_route drop_far_node drop_source drop_own_vip drop_stale";
+        drop_icmp_quote drop_not_writable drop_no_route drop_far_node drop_source \
+        drop_expired drop_too_big drop_own_vip drop_stale";
     assert_eq!(names.join(" "), contract);
     for (index, exit) in Exit::ALL.into_iter().enumerate() {
         assert_eq!(exit.index(), index);

@@ -69,6 +69,8 @@ struct Vector {
     out: Option<String>,
     /// The node to whose link address it goes as it is.
     to: Option<IpAddr>,
+    /// The header of the packet that it goes there in.
+    outer: Option<String>,
     untracked: bool,
 }
 
@@ -78,6 +80,8 @@ struct Outcome {
     exit: Option<String>,
     out: Option<String>,
     to: Option<Address>,
+    /// The protocol and destination of the packet that it goes there in.
+    outer: Option<(u8, Address)>,
     untracked: bool,
 }
 
@@ -108,6 +112,7 @@ fn table(of: &TableOf) -> Table {
         deliver: match listener.deliver.as_deref() {
             None => Deliver::Nat,
             Some("dsr") => Deliver::Dsr,
+            Some("ipip") => Deliver::Ipip,
             Some(name) => panic!("deliver {name}"),
         },
     });
@@ -197,14 +202,24 @@ fn run(table: &Table, vector: &Vector) -> Outcome {
         }
         parsed => decide(&(table.view(), idle), hook, parsed),
     };
-    let mut to = None;
+    let (mut to, mut outer) = (None, None);
     let (exit, untracked) = match decision {
         Decision::Exit(exit) => (Some(exit), false),
         Decision::Untrack => (None, true),
-        Decision::Deliver { node, exit, .. } => {
+        Decision::Deliver {
+            node,
+            deliver,
+            exit,
+        } => {
             to = Some(node);
+            let protocol = match node {
+                Address::V4(_) => 4,
+                Address::V6(_) => 41,
+            };
+            outer = (deliver == Deliver::Ipip).then_some((protocol, node));
             (Some(exit), true)
         }
+        Decision::Learn { .. } => (Some(Exit::IcmpTunnel), true),
         Decision::Rewrite { side, to, exit } => {
             let Parsed::Packet(packet) = parsed else {
                 panic!("{parsed:?} cannot be rewritten");
@@ -223,7 +238,23 @@ fn run(table: &Table, vector: &Vector) -> Outcome {
         exit: exit.map(|exit| exit.name().to_string()),
         out: (!exit.is_some_and(Exit::is_drop)).then(|| hex(&bytes)),
         to,
+        outer,
         untracked,
+    }
+}
+
+/// What an outer header says that is the packet code's to decide.
+fn outer(hex: &str) -> (u8, Address) {
+    let bytes = bytes(hex);
+    match bytes[0] >> 4 {
+        4 => (
+            bytes[9],
+            Address::V4(bytes[16..].try_into().expect("20 bytes")),
+        ),
+        _ => (
+            bytes[6],
+            Address::V6(bytes[24..].try_into().expect("40 bytes")),
+        ),
     }
 }
 
@@ -246,6 +277,7 @@ fn every_vector_comes_out_as_written() {
                 exit: vector.exit.clone(),
                 out: vector.out.clone(),
                 to: vector.to.map(address),
+                outer: vector.outer.as_deref().map(outer),
                 untracked: vector.untracked,
             };
             let outcome = run(&table, vector);
@@ -263,6 +295,8 @@ fn every_vector_comes_out_as_written() {
             Exit::DropNoRoute,
             Exit::DropFarNode,
             Exit::DropSource,
+            Exit::DropExpired,
+            Exit::DropTooBig,
             Exit::ForwardFormer,
             Exit::ForwardFull,
             Exit::DropStale,

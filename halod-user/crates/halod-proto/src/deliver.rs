@@ -15,6 +15,8 @@ pub enum Deliver {
     Nat,
     /// It arrives as the client sent it, to the VIP, which the node has too.
     Dsr,
+    /// The same inside another packet of its IP version, from HaloD to the node's own address.
+    Ipip,
 }
 
 impl Deliver {
@@ -29,6 +31,7 @@ impl fmt::Display for Deliver {
         f.pad(match self {
             Deliver::Nat => "nat",
             Deliver::Dsr => "dsr",
+            Deliver::Ipip => "ipip",
         })
     }
 }

@@ -83,7 +83,7 @@ fn to_halod() -> impl Strategy<Value = ToHalod> {
 
 fn listener() -> impl Strategy<Value = ListenerInfo> {
     let select = prop_oneof![Just(Select::Port), Just(Select::Source), Just(Select::Flow)];
-    let deliver = prop_oneof![Just(Deliver::Nat), Just(Deliver::Dsr)];
+    let deliver = prop_oneof![Just(Deliver::Nat), Just(Deliver::Dsr), Just(Deliver::Ipip)];
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
     (
         any::<String>(),

@@ -87,6 +87,7 @@ fn kernel_listener(listener: &ListenerInfo) -> Listener {
         deliver: match listener.deliver {
             Deliver::Nat => halod_netlink::Deliver::Nat,
             Deliver::Dsr => halod_netlink::Deliver::Dsr,
+            Deliver::Ipip => halod_netlink::Deliver::Ipip,
         },
     }
 }

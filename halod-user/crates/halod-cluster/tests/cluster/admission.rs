@@ -205,14 +205,14 @@ fn beyond_max_nodes_the_oldest_lost_one_is_forgotten_and_else_the_node_is_refuse
 fn packets_that_stay_as_they_are_keep_their_port() {
     let mut config = config(24, 1, 1);
     // Apps as they are, on the browsers' port of another VIP: nothing to be told apart.
-    config.listeners[2].deliver = Deliver::Dsr;
+    config.listeners[2].deliver = Deliver::Ipip;
     config.listeners[2].address = "198.51.100.2".parse().expect("an address");
     config.listeners[2].port = 8_000;
     let mut sim = Sim::new(config);
     let mut hello = sim.hello_of("n1");
     hello.ports.insert("apps".into(), 9_100);
     let actions = sim.hello(hello.clone());
-    let expected = "\"apps\" leaves packets as they are (dsr), on port 8000";
+    let expected = "\"apps\" leaves packets as they are (ipip), on port 8000";
     assert!(close_reason(&actions).expect("refused").contains(expected));
     hello.ports.clear();
     let actions = sim.hello(hello);

@@ -53,7 +53,7 @@ pub(super) fn routes(facts: &Facts, findings: &mut Findings) {
                          only nodes on a network of this machine"
                     );
                     findings.add(CHECK, Level::Problem, text, Vec::new());
-                } else if default {
+                } else if default && facts.cluster.answered_here(None) {
                     let text = format!(
                         "{name} ({address}) is reached by the default route, as clients are: its answers \
                          come back through HaloD only where {gateway} leads them here"
@@ -76,7 +76,7 @@ pub(super) fn routes(facts: &Facts, findings: &mut Findings) {
         .collect();
     if !parts.is_empty() {
         let mut text = format!("nodes: {}", parts.join(", "));
-        if !beyond.is_empty() {
+        if !beyond.is_empty() && facts.cluster.answered_here(None) {
             text += " (these routers must lead the nodes' answers back here)";
         }
         findings.ok(CHECK, text);

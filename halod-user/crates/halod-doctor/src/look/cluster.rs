@@ -62,6 +62,7 @@ fn deliver(said: halod_proto::Deliver) -> Deliver {
     match said {
         halod_proto::Deliver::Nat => Deliver::Nat,
         halod_proto::Deliver::Dsr => Deliver::Dsr,
+        halod_proto::Deliver::Ipip => Deliver::Ipip,
     }
 }
 

@@ -299,7 +299,12 @@ fn given(spoilt: bool) -> impl Strategy<Value = Given> {
             Select::Source,
             Select::Flow,
         ]),
-        prop::sample::select(vec![Deliver::Nat, Deliver::Nat, Deliver::Dsr]),
+        prop::sample::select(vec![
+            Deliver::Nat,
+            Deliver::Nat,
+            Deliver::Dsr,
+            Deliver::Ipip,
+        ]),
         prop::bool::weighted(if spoilt { 0.02 } else { 0.0 }),
     )
         .prop_map(

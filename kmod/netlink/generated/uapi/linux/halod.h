@@ -37,10 +37,13 @@ enum halod_select {
  *   come back by this machine, and are rewritten too.
  * @HALOD_DELIVER_DSR: Unchanged, to the node's link address. The node has the
  *   VIP, and answers the client directly.
+ * @HALOD_DELIVER_IPIP: Inside another packet of the same IP version, to a node
+ *   on any network. The node has the VIP, and answers the client directly.
  */
 enum halod_deliver {
 	HALOD_DELIVER_NAT,
 	HALOD_DELIVER_DSR,
+	HALOD_DELIVER_IPIP,
 };
 
 /**

@@ -228,6 +228,16 @@ fn ways_to_nodes() {
     );
     assert!(found[1].text.contains("by the default route"), "{found:?}");
     assert_eq!(way(by("192.0.2.254", NODES)), []);
+    // Nor do answers come that way to what is sent inside other packets.
+    let found = wrong(|it| {
+        it.network
+            .ways
+            .insert(ip("192.0.2.11"), by("192.0.2.254", NODES));
+        for listener in &mut it.cluster.listeners {
+            listener.deliver = Deliver::Ipip;
+        }
+    });
+    assert_eq!(found, []);
     // What is sent to nodes' link addresses goes to no router.
     let found = wrong(|it| {
         it.network
