@@ -25,6 +25,8 @@ paths          programs, module and kernel sources; each can be set by environme
 netns          a namespace: entering it, running programs and event loops in it
 topology       building and deleting the plan above
 direct         nodes that have the VIPs, and a way back past HaloD
+beyond         the same two routers away, with tunnels
+direct_users   users of push servers there, a move, a death
 routers        routers between HaloD and a host, with links of chosen MTUs
 process        a program that was started: its log, its end
 forked         the same of a Python program, in a fork of this one
