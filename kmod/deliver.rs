@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that go to their node without a change to their addresses. Softirq, or process context for this machine's own
-//! packets: nothing here sleeps.
+//! Packets that go to their node with the addresses that they have. Softirq, or process context for
+//! this machine's own packets: nothing here sleeps.
 
 use crate::ffi::netfilter::{hook_at, Context, Verdict};
 use crate::ffi::skb::Skb;
