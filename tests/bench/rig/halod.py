@@ -95,7 +95,7 @@ PATHS = (
         Verify.UNCHANGED,
     ),
 )
-# To be measured last: with a hook at ingress anywhere, all packets everywhere pay a little.
+# Not before the others: with a hook at ingress anywhere, all packets everywhere pay a little.
 FAST_PATHS = (
     Path("halod-fast", f"HaloD's fast path, {ROUTES} routes", FAST, FORWARD + REVERSE + NEW),
     Path(

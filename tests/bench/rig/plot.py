@@ -3,6 +3,7 @@
 from html import escape
 
 from .results import Results
+from .table import COMPARED
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BAR = 900, 300, 70, 64, 30, 10
 STYLE = (
@@ -16,7 +17,7 @@ def svg(results: Results) -> str:
     paths = []
     for path, title in results.titles.items():
         existing = results.find(path, "forward", "tcp4") or results.find(path, "routed", "tcp4")
-        if existing and (path == "halod" or not path.startswith(("halod", "not-halod", "control"))):
+        if existing and (path in COMPARED or not path.startswith(("halod", "not-halod", "control"))):
             new = results.find(path, "new", "tcp4")
             paths.append((existing.figure, new.figure if new else None, path, title))
     paths.sort()
@@ -34,7 +35,7 @@ def svg(results: Results) -> str:
     ]
     for index, (existing, new, path, title) in enumerate(paths):
         y = TOP + STEP * index
-        own = "own-" if path == "halod" else ""
+        own = "own-" if path in COMPARED else ""
         label = ' class="own"' if own else ""
         parts.append(f'<text x="{LEFT - 8}" y="{y + BAR + 4}" text-anchor="end"{label}>{escape(title)}</text>')
         for row, (figure, kind) in enumerate(((existing, "existing"), (new, "new"))):

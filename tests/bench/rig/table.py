@@ -56,6 +56,10 @@ def own(results: Results) -> str:
     return _table(["path", *(_title(str(kind)) for kind in KINDS), "to plain forwarding"], lines)
 
 
+# Those of HaloD's paths that are compared with the others'.
+COMPARED = ("halod", "halod-fast")
+
+
 def is_own(path: str) -> bool:
     """Whether it is HaloD's work, or the lack of it, that a path shows."""
     return path.startswith(("halod", "not-halod"))
@@ -75,7 +79,7 @@ def _existing(results: Results) -> dict[str, Result]:
     return {
         row.path: row
         for row in results.rows
-        if row.traffic in EXISTING and row.kind == "tcp4" and (not is_own(row.path) or row.path == "halod")
+        if row.traffic in EXISTING and row.kind == "tcp4" and (not is_own(row.path) or row.path in COMPARED)
     }
 
 
