@@ -185,6 +185,11 @@ class Kernel:
             for counter in _dump(self._family, "get-counters")
         }
 
+    def grown(self, before: dict[str, int]) -> dict[str, int]:
+        """What was counted since, but what has nothing to do with HaloD."""
+        counters = self.counters().items()
+        return {name: count - before[name] for name, count in counters if count != before[name] and name != "pass"}
+
     def fast_path(self) -> dict[str, int]:
         """get-fast-path."""
         return {

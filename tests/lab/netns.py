@@ -6,6 +6,7 @@ all that most callers need; `Resident` is a thread that stays inside.
 """
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -49,6 +50,11 @@ class Namespace:
         if check and done.returncode:
             raise RuntimeError(f"{self.name}: {' '.join(map(str, argv))}: exit {done.returncode}: {done.stderr.strip()}")
         return done
+
+    def known_mtu(self, address: str) -> int:
+        """What the kernel has learnt of the path to an address; 0 for nothing."""
+        (route,) = json.loads(self.run("ip", "-json", "route", "get", address).stdout)
+        return next((metrics["mtu"] for metrics in route.get("metrics", []) if "mtu" in metrics), 0)
 
     def sysctl(self, **values: object) -> None:
         """Sets sysctls of the namespace; `net.` and dots as `__`: ipv4__ip_forward=1."""

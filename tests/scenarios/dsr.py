@@ -2,17 +2,16 @@
 directly: every route, a drain, what a node that died had, and ICMP errors on both ways.
 """
 
-import json
 import socket
 
-from lab import addresses, direct
-from lab.addresses import APPS_PORT, BRIDGE, BROWSERS_PORT, NODES_GATEWAY4, NODES_GATEWAY6, ROUTES, VIP4, VIP6
+from lab import addresses, direct, direct_listeners
+from lab.addresses import BRIDGE, BROWSERS_PORT, NODES_GATEWAY4, NODES_GATEWAY6, ROUTES, VIP4, VIP6
 from lab.checks import check, equal
-from lab.kernel import Kernel, Refused, Table, lab_listeners
+from lab.kernel import Kernel, Table
 from lab.lab import Lab
 from lab.netns import Namespace
 from lab.topology import Topology
-from lab.traffic import FAMILIES, Flow, Traffic, ask
+from lab.traffic import FAMILIES, ask
 from lab.transfer import transfer
 from lab.wait import until
 
@@ -37,41 +36,22 @@ def run(lab: Lab) -> None:
     direct.echoes(net, 3)
     kernel = lab.kernel()
 
-    every_route(lab, kernel)
+    direct_listeners.every_route(lab, kernel, "dsr")
     path_mtu(lab, kernel, back)
     hops(net)
     errors_to_the_right_node(lab, kernel)
-    drain(lab, kernel)
+    direct_listeners.drain(lab, kernel, "dsr", lambda: net.link(addresses.node(2), up=False))
+    net.link(addresses.node(2), up=True)
     own_machine(lab, kernel)
     not_a_neighbour(lab, kernel)
-    refused(lab, kernel)
+    direct_listeners.other_ports_are_refused(lab, kernel, "dsr")
     check("packets 0 bytes 0" in net.halod.run("nft", "list", "counters").stdout, "nobody was told of another way")
     back.close()
 
 
 def table(lab: Lab, routes: list[int]) -> Table:
     """The laboratory's table, all of it delivered so."""
-    return lab.table(routes, lab_listeners("tcp", "udp", deliver="dsr"))
-
-
-def grown(kernel: Kernel, before: dict[str, int]) -> dict[str, int]:
-    """What was counted since, but what has nothing to do with HaloD."""
-    counters = kernel.counters().items()
-    return {name: count - before[name] for name, count in counters if count != before[name] and name != "pass"}
-
-
-def every_route(lab: Lab, kernel: Kernel) -> None:
-    holders = [route % 3 + 1 for route in range(ROUTES)]
-    kernel.commit(table(lab, holders))
-    equal({listener.deliver for listener in kernel.table().listeners}, {"dsr"}, "the listeners as the kernel tells them")
-    before = kernel.counters()
-    for vip in (VIP4, VIP6):
-        for protocol in ("tcp", "udp"):
-            for base in (BROWSERS_PORT, APPS_PORT):
-                for index, node in enumerate(holders):
-                    answer = ask(lab.net.clients, vip, base + index, protocol)
-                    equal(answer, f"n{node} {base + index}", f"who answers {protocol} {vip} port {base + index}")
-    equal(set(grown(kernel, before)), {"forward"}, "exits of what has passed HaloD")
+    return direct_listeners.table(lab, routes, "dsr")
 
 
 def path_mtu(lab: Lab, kernel: Kernel, back: direct.WayBack) -> None:
@@ -83,17 +63,17 @@ def path_mtu(lab: Lab, kernel: Kernel, back: direct.WayBack) -> None:
         back.mtu(NARROW)
         before = kernel.counters()
         transfer(net.clients, vip, SIZE, f"{vip}, narrow on the way back")
-        check(grown(kernel, before).get("icmp_to_node", 0) > 0, "an error to the node came by HaloD")
-        equal(known_mtu(net.node(1), client), NARROW, f"path MTU that the node knows of the way to {client}")
+        check(kernel.grown(before).get("icmp_to_node", 0) > 0, "an error to the node came by HaloD")
+        equal(net.node(1).known_mtu(client), NARROW, f"path MTU that the node knows of the way to {client}")
         back.mtu(1500)
         forget(net)
         # HaloD's kernel finds the client's packets too big.
         # The bridge alone: a narrow port would lose what a node sends past HaloD.
         net.halod.run("ip", "link", "set", BRIDGE, "mtu", NARROW)
         transfer(net.clients, vip, SIZE, f"{vip}, narrow on the way to the node")
-        equal(known_mtu(net.clients, vip), NARROW, f"path MTU that the client knows of the way to {vip}")
+        equal(net.clients.known_mtu(vip), NARROW, f"path MTU that the client knows of the way to {vip}")
         net.halod.run("ip", "link", "set", BRIDGE, "mtu", 1500)
-        drops = [name for name in grown(kernel, before) if name.startswith("drop_")]
+        drops = [name for name in kernel.grown(before) if name.startswith("drop_")]
         equal(drops, [], "drops")
         forget(net)
     # In pieces, both ways: larger than any link.
@@ -112,12 +92,6 @@ def forget(net: Topology) -> None:
     for namespace in (net.clients, net.node(1)):
         for family in (4, 6):
             namespace.run("ip", f"-{family}", "route", "flush", "cache")
-
-
-def known_mtu(namespace: Namespace, address: str) -> int:
-    """What the kernel has learnt of the path to an address; 0 for nothing."""
-    (route,) = json.loads(namespace.run("ip", "-json", "route", "get", address).stdout)
-    return next((metrics["mtu"] for metrics in route.get("metrics", []) if "mtu" in metrics), 0)
 
 
 def hops(net: Topology) -> None:
@@ -148,7 +122,7 @@ def errors_to_the_right_node(lab: Lab, kernel: Kernel) -> None:
             speak(node, vip, BROWSERS_PORT + number - 1)
             until(f"n{number} to hear that nobody is there", lambda: unreachable(node, name) > heard)
             equal(unreachable(lab.net.node(3 - number), name), others, "what the other node has heard")
-            equal(grown(kernel, before), {"icmp_to_node": 1}, "exits")
+            equal(kernel.grown(before), {"icmp_to_node": 1}, "exits")
 
 
 def speak(node: Namespace, vip: str, port: int) -> None:
@@ -176,40 +150,6 @@ def unreachable(namespace: Namespace, name: str) -> int:
     return int(values[names.index("InDestUnreachs")])
 
 
-def drain(lab: Lab, kernel: Kernel) -> None:
-    """What n1 has stays there while new connections go to n2; what it still has when the drain ends is reset."""
-
-    def open_at(name: str) -> Traffic:
-        flows = [Flow(vip, BROWSERS_PORT + index) for vip in (VIP4, VIP6) for index in range(0, ROUTES, 3)]
-        traffic = Traffic(lab.net.clients, flows, pause=0.1).start()
-        equal({flow.node.split()[0] for flow in flows if flow.node}, {name}, "who greets new connections")
-        equal(traffic.errors(), [], "errors of new connections")
-        return traffic
-
-    kernel.commit(table(lab, [1] * ROUTES))
-    first = open_at("n1")
-    before = kernel.counters()
-    kernel.commit(table(lab, [2] * ROUTES).drain(1, udp=60_000))
-    second = open_at("n2")
-    equal(ask(lab.net.clients, VIP4, BROWSERS_PORT, "udp"), f"n1 {BROWSERS_PORT}", "who has UDP that stays")
-    answers = first.answers()
-    until("connections of n1 to go on", lambda: first.answers() > answers + 3 * len(first.flows))
-    equal(first.errors() + second.errors(), [], "errors while routes drain")
-    check(grown(kernel, before)["forward_former"] > 0, "packets went to the former node")
-    kernel.commit(table(lab, [2] * ROUTES))
-    until("what n1 still had to be reset by n2", lambda: len(first.errors()) == len(first.flows))
-    first.stop()
-    equal(second.stop(), [], "errors of n2's connections, to their end")
-    # A node dies, n3 takes its routes, and idle clients learn of it as soon as they speak.
-    third = open_at("n2")
-    lab.net.link(addresses.node(2), up=False)
-    kernel.commit(table(lab, [3] * ROUTES))
-    until("what n2 had to be reset by n3", lambda: len(third.errors()) == len(third.flows))
-    third.stop()
-    open_at("n3").stop()
-    lab.net.link(addresses.node(2), up=True)
-
-
 def own_machine(lab: Lab, kernel: Kernel) -> None:
     """A program on HaloD's machine, from an address that no node has. IPv4 has to be told that a VIP may come in."""
     net = lab.net
@@ -228,7 +168,7 @@ def own_machine(lab: Lab, kernel: Kernel) -> None:
             raise AssertionError("a connection from the VIP itself came about")
         except OSError:
             pass
-    found = grown(kernel, before)
+    found = kernel.grown(before)
     check(found["local_out"] >= 6, f"packets of this machine's own: {found}")
     check(found["drop_own_vip"] >= 2, f"packets from the VIP itself: {found}")
 
@@ -246,24 +186,8 @@ def not_a_neighbour(lab: Lab, kernel: Kernel) -> None:
             except OSError:
                 pass
             # Something of an earlier connection may still have been on its way.
-            found = grown(kernel, before)
+            found = kernel.grown(before)
             drops = {name for name in found if name.startswith("drop_")}
             check(drops == {exit} and found[exit] > 0, f"exits, with the node {route}: {found}")
             lab.net.halod.run("ip", family, "route", "del", *(("local",) if "lo" in route else ()), node, *route.split())
         equal(ask(lab.net.clients, vip, BROWSERS_PORT), f"n3 {BROWSERS_PORT}", "who answers when it is a neighbour again")
-
-
-def refused(lab: Lab, kernel: Kernel) -> None:
-    """Packets that keep their ports cannot go to others."""
-    generation = kernel.generation()
-    wrong = table(lab, [1] * ROUTES).attributes()
-    wrong["listener"][2]["node-port"] = 18000
-    own = table(lab, [1] * ROUTES).attributes()
-    own["node"][0]["target"] = [{"listener": 3, "port": 18000}]
-    for attributes, why in ((wrong, "listener 2: node-port 18000, but packets keep their port"), (own, "node 1, listener 3: packets keep their port")):
-        try:
-            kernel.commit_raw({"expected-generation": generation, **attributes})
-            raise AssertionError(f"accepted: {why}")
-        except Refused as refusal:
-            check(why in str(refusal), f"{why}: {refusal}")
-    equal(kernel.generation(), generation, "the generation after refusals")

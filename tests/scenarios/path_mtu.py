@@ -7,7 +7,6 @@ tracepath show each router by its own address, and the node by the VIP's.
 A firewall on HaloD's machine drops what connection tracking calls invalid, as many do.
 """
 
-import json
 import re
 
 from lab import addresses
@@ -71,20 +70,14 @@ def big_packets(net: Topology, kernel: Kernel, vip: str, way: Way, link: int) ->
     what = f"{vip}, narrow {'beyond a router' if link else 'next to HaloD'} on the side of {way.host.name}"
     before = kernel.counters()
     transfer(net.clients, vip, SIZE, what)
-    equal(path_mtu(net.clients, vip), NARROW, f"path MTU that the client knows, {what}")
-    equal(path_mtu(net.node(1), addresses.CLIENTS.address(family(vip))), NARROW, f"path MTU that the node knows, {what}")
+    equal(net.clients.known_mtu(vip), NARROW, f"path MTU that the client knows, {what}")
+    equal(net.node(1).known_mtu(addresses.CLIENTS.address(family(vip))), NARROW, f"path MTU that the node knows, {what}")
     grown = {name: count - before[name] for name, count in kernel.counters().items()}
     # What is too big for HaloD's link to the clients is so before it becomes the VIP's.
     equal(grown["icmp_to_node"] > 0, way.host == addresses.CLIENTS and link == 1, f"errors to the node, {what}")
     equal(grown["icmp_to_client"] > 0, way.host == NODE, f"errors to the client, {what}")
     drops = {name: count for name, count in grown.items() if name.startswith("drop_") and count}
     equal(drops, {}, f"drops, {what}")
-
-
-def path_mtu(namespace: Namespace, address: str) -> int:
-    """What the kernel has learnt of the path to an address; 0 for nothing."""
-    (route,) = json.loads(namespace.run("ip", "-json", "route", "get", address).stdout)
-    return next((metrics["mtu"] for metrics in route.get("metrics", []) if "mtu" in metrics), 0)
 
 
 def hops(clients: Namespace, vip: str, ways: list[Way]) -> None:
