@@ -190,6 +190,16 @@ class Kernel:
         counters = self.counters().items()
         return {name: count - before[name] for name, count in counters if count != before[name] and name != "pass"}
 
+    def settle(self) -> None:
+        """Waits until what is under way has come and is counted: ends of connections come when a machine gets to them."""
+
+        def still() -> bool:
+            before = self.counters()
+            time.sleep(0.5)
+            return not self.grown(before)
+
+        until("the counters to stand still", still, 30)
+
     def fast_path(self) -> dict[str, int]:
         """get-fast-path."""
         return {

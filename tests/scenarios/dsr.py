@@ -107,6 +107,7 @@ def hops(net: Topology) -> None:
 def errors_to_the_right_node(lab: Lab, kernel: Kernel) -> None:
     """Clients that have gone say so to the VIP; it is the node that has sent them something who hears it."""
     kernel.commit(table(lab, [1, 2] * (ROUTES // 2)))
+    kernel.settle()
     for vip, name in ((VIP4, "Icmp"), (VIP6, "Icmp6")):
         for number in (1, 2):
             node = lab.net.node(number)

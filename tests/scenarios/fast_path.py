@@ -4,7 +4,6 @@ changes on the machine counts for the very next packet.
 """
 
 import socket
-import time
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,16 +73,6 @@ class Rig:
             equal(echoed, QUESTION, f"what {name!r} has heard")
             return name.decode()
 
-    def settle(self) -> None:
-        """Waits until what is under way has come and is counted: nodes end their connections when they get to it."""
-
-        def still() -> bool:
-            before = self.counts()
-            time.sleep(0.5)
-            return not self.grown(before).keys() & {"forward", "reverse"}
-
-        until("the counters to stand still", still, 30)
-
     def all_fast(self, when: str) -> None:
         """A question and its answer go the fast way, from their first packet on where routes are known."""
         for vip in VIPS:
@@ -123,7 +112,7 @@ def run(lab: Lab) -> None:
             for index in range(ROUTES):
                 who = ask(rig.net.clients, vip, BROWSERS_PORT + index, protocol)
                 equal(who, f"n{index % 2 + 1} {BROWSERS_PORT + index}", f"who answers {protocol} {vip} route {index + 1}")
-    rig.settle()
+    rig.kernel.settle()
     for part in (many, firewall, ipsec, neighbours, mtu, odd_frames, no_node, other_takers, devices):
         part(rig)
         rig.all_fast(f"after {part.__name__}")
