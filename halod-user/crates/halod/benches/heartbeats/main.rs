@@ -6,7 +6,7 @@
 //! `make bench-heartbeats` runs it in a network namespace in which the nodes' addresses are local, so
 //! that the probe of a dead node's service port is refused as by a machine whose application is gone.
 
-#[path = "../../tests/common/mod.rs"]
+#[path = "../../tests/daemon/common/mod.rs"]
 mod common;
 mod daemon;
 mod figures;
