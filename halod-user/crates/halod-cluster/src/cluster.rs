@@ -8,7 +8,7 @@ use crate::scaling::Scaler;
 use crate::slots::Slots;
 use crate::{
     Action, Config, ConfigError, ConnId, Event, Former, Node, NodeId, NodeName, RestoreError,
-    Saved, ScalingReport, Time,
+    Saved, SavedNode, ScalingReport, Time,
 };
 
 /// The cluster: nodes, slots, and the route table that follows from them.
@@ -69,13 +69,21 @@ impl Cluster {
 
     /// All that must survive a restart.
     pub fn saved(&self) -> Saved {
-        Saved::of(self, &[])
+        let mut nodes: Vec<&Node> = self.nodes().collect();
+        nodes.sort_by_key(|node| node.turn);
+        let saved = |node: &Node| SavedNode::of(self, node).into();
+        Saved::of(self, nodes.into_iter().map(saved).collect())
     }
 
-    /// The same as [`Cluster::saved`], with the nodes that are as `before` shared with it: of thousands,
-    /// few change at a time.
-    pub fn saved_after(&self, before: &Saved) -> Saved {
-        Saved::of(self, &before.nodes)
+    /// The same as [`Cluster::saved`], with the nodes that have not changed shared with what this
+    /// returned last.
+    pub fn save(&mut self) -> Saved {
+        for id in self.members.saved.take_touched() {
+            let node = self.node(id);
+            let now = node.map(|node| (node.turn, SavedNode::of(self, node)));
+            self.members.saved.update(id, now);
+        }
+        Saved::of(self, self.members.saved.all())
     }
 
     /// Takes in an event, at a time that is not before that of the event before; a message may be told

@@ -92,7 +92,11 @@ impl Cluster {
             self.ended(ended, cause, outcome);
         }
         let both = moves.iter().flat_map(|moved| [moved.from, moved.to]);
-        concerned.extend(both.flatten());
+        for id in both.flatten() {
+            // What it holds is saved with it.
+            self.members.saved.touch(id);
+            concerned.insert(id);
+        }
         if !moves.is_empty() {
             outcome.notices.push(self.moved_notice(&moves));
         }

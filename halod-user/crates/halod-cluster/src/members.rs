@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use halod_proto::{NodeName, NodeState};
 
+use crate::saved::SavedNodes;
 use crate::{ConnId, Node, NodeId, Time};
 
 /// The nodes that a cluster knows, found by number, name, connection, or what is due next.
@@ -14,6 +15,8 @@ pub(crate) struct Members {
     /// heartbeat moves a deadline and nothing here. The first is a deadline.
     looks: BTreeSet<(Time, NodeId)>,
     turns: u64,
+    /// Those that were saved last.
+    pub(crate) saved: SavedNodes,
 }
 
 impl Members {
@@ -27,6 +30,12 @@ impl Members {
 
     /// For changes of what no index depends on; the others have their own methods.
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.saved.touch(id);
+        self.nodes.get_mut(&id)
+    }
+
+    /// The same for what changes with each heartbeat, nothing of which is saved.
+    pub(crate) fn heard_mut(&mut self, id: NodeId) -> Option<&mut Node> {
         self.nodes.get_mut(&id)
     }
 
@@ -58,6 +67,7 @@ impl Members {
             self.by_conn.insert(conn, node.id);
         }
         let (id, deadline) = (node.id, node.deadline);
+        self.saved.touch(id);
         self.nodes.insert(id, node);
         self.set_deadline(id, deadline);
     }
@@ -66,6 +76,7 @@ impl Members {
     pub(crate) fn remove(&mut self, id: NodeId) -> Option<Node> {
         self.set_conn(id, None);
         self.set_deadline(id, None);
+        self.saved.touch(id);
         let node = self.nodes.remove(&id)?;
         self.by_name.remove(&node.name);
         Some(node)
@@ -135,7 +146,7 @@ impl Members {
     /// Puts a node into a state, in which it is the latest.
     pub(crate) fn set_state(&mut self, id: NodeId, state: NodeState, now: Time) {
         let turn = self.next_turn();
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.get_mut(id) {
             node.state = state;
             node.since = now;
             node.turn = turn;

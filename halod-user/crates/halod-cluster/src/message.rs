@@ -20,7 +20,7 @@ impl Cluster {
         match message {
             ToHalod::Hello(_) => self.second_hello(conn, outcome),
             ToHalod::Heartbeat { seq, load } => {
-                let Some(node) = self.members.get_mut(id) else {
+                let Some(node) = self.members.heard_mut(id) else {
                     return;
                 };
                 match node.heartbeat {
@@ -47,7 +47,7 @@ impl Cluster {
     pub(crate) fn heard(&mut self, id: NodeId, at: Time) {
         let deadline = at.after(self.config.silence_ms());
         self.members.set_deadline(id, Some(deadline));
-        if let Some(node) = self.members.get_mut(id) {
+        if let Some(node) = self.members.heard_mut(id) {
             node.excused = false;
         }
     }

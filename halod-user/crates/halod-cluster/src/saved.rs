@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Saved {
     /// M.
     pub slots: u32,
     /// The nodes, those longest in their state first. Shared with what is saved next, as far as they
-    /// stay as they are: see [`Cluster::saved_after`].
+    /// stay as they are: see [`Cluster::save`].
     pub nodes: Vec<Arc<SavedNode>>,
     /// The routes that drain, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -103,16 +103,7 @@ pub enum RestoreError {
 }
 
 impl Saved {
-    /// Of a cluster, and of `before` the nodes that are as they were.
-    pub(crate) fn of(cluster: &Cluster, before: &[Arc<SavedNode>]) -> Saved {
-        let before: HashMap<NodeId, &Arc<SavedNode>> =
-            before.iter().map(|saved| (saved.id, saved)).collect();
-        let mut nodes: Vec<&Node> = cluster.nodes().collect();
-        nodes.sort_by_key(|node| node.turn);
-        let node = |node: &Node| match before.get(&node.id) {
-            Some(&saved) if saved.is(cluster, node) => Arc::clone(saved),
-            _ => Arc::new(SavedNode::of(cluster, node)),
-        };
+    pub(crate) fn of(cluster: &Cluster, nodes: Vec<Arc<SavedNode>>) -> Saved {
         let left = |until: Time| u32::try_from(until.since(cluster.now)).unwrap_or(u32::MAX);
         let former = |former: &Former| SavedFormer {
             node: former.node,
@@ -127,7 +118,7 @@ impl Saved {
             generation: cluster.generation,
             routes: cluster.config.routes,
             slots: cluster.assignment().slots(),
-            nodes: nodes.into_iter().map(node).collect(),
+            nodes,
             drains: cluster.drains().map(drain).collect(),
             select_key: Some(cluster.config.select_key),
         }
@@ -135,50 +126,58 @@ impl Saved {
 }
 
 impl SavedNode {
-    fn of(cluster: &Cluster, node: &Node) -> SavedNode {
+    pub(crate) fn of(cluster: &Cluster, node: &Node) -> SavedNode {
         SavedNode {
             id: node.id,
             name: node.name.clone(),
             addresses: node.addresses.clone(),
             ports: node.ports.clone(),
-            state: SavedNode::state(node),
+            state: if node.leaving {
+                NodeState::Reserve
+            } else {
+                node.state
+            },
             slot: node.slot,
             routes: cluster.held(node).collect(),
             parked: node.parked,
             token: node.token.clone(),
         }
     }
+}
 
-    /// Whether it is [`SavedNode::of`] the node, without making that.
-    fn is(&self, cluster: &Cluster, node: &Node) -> bool {
-        let SavedNode {
-            id,
-            name,
-            addresses,
-            ports,
-            state,
-            slot,
-            routes,
-            parked,
-            token,
-        } = self;
-        *id == node.id
-            && *slot == node.slot
-            && *state == SavedNode::state(node)
-            && *parked == node.parked
-            && *name == node.name
-            && *token == node.token
-            && *addresses == node.addresses
-            && *ports == node.ports
-            && routes.len() == cluster.held(node).count()
-            && cluster.held(node).all(|route| routes.contains(route))
+/// The nodes as they were saved last, and which may be others now: of thousands, few change at a
+/// time, and a look at each would take longer than the rest of a failover.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SavedNodes {
+    by_turn: BTreeMap<u64, Arc<SavedNode>>,
+    turns: HashMap<NodeId, u64>,
+    changed: BTreeSet<NodeId>,
+}
+
+impl SavedNodes {
+    /// Notes that something of a node may change, or that it comes or goes.
+    pub(crate) fn touch(&mut self, id: NodeId) {
+        self.changed.insert(id);
     }
 
-    fn state(node: &Node) -> NodeState {
-        if node.leaving {
-            NodeState::Reserve
-        } else {
-            node.state
+    /// Those that were touched, each once.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<NodeId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Takes in a node as it is now, with its turn; none where it is gone.
+    pub(crate) fn update(&mut self, id: NodeId, now: Option<(u64, SavedNode)>) {
+        let former = self.turns.remove(&id);
+        let former = former.and_then(|turn| self.by_turn.remove(&turn));
+        if let Some((turn, node)) = now {
+            let same = former.filter(|former| **former == node);
+            self.turns.insert(id, turn);
+            self.by_turn.insert(turn, same.unwrap_or_else(|| node.into()));
         }
+    }
+
+    /// All of them, those longest in their state first.
+    pub(crate) fn all(&self) -> Vec<Arc<SavedNode>> {
+        self.by_turn.values().cloned().collect()
     }
 }

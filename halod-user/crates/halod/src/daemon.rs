@@ -199,8 +199,8 @@ async fn take_up(
         Time(0),
     )?;
     tracing::info!("{}", start.story);
-    let cluster = start.cluster;
-    let saved = cluster.saved();
+    let mut cluster = start.cluster;
+    let saved = cluster.save();
     // A full disk is no reason not to start where nothing has changed.
     if before.as_ref() != Some(&saved) {
         let record = Record {

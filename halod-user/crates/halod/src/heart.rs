@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use halod_cluster::{Action, Cluster, Command, ConnId, Event, NodeName, Notice, Saved, Time};
+use halod_cluster::{Action, Cluster, Command, ConnId, Event, NodeName, Notice, Time};
 use halod_control::Request;
 use halod_netlink::Status;
 use halod_proto::FromHalod;
@@ -65,8 +65,6 @@ pub struct Heart<K> {
     changes: Option<Changes>,
     in_kernel: InKernel,
     keeper: Keeper,
-    /// What the keeper was given last.
-    last_saved: Saved,
     store: PathBuf,
     /// What the store said last, if it failed.
     store_error: Option<String>,
@@ -110,7 +108,6 @@ impl<K: Kernel> Heart<K> {
         let (sender, inputs) = mpsc::channel(QUEUE);
         let heart = Heart {
             in_kernel: InKernel::in_step(parts.cluster.generation(), parts.kernel_status),
-            last_saved: parts.cluster.saved(),
             cluster: parts.cluster,
             kernel: parts.kernel,
             changes: Some(parts.changes),

@@ -102,11 +102,8 @@ impl<K: Kernel> Heart<K> {
         &mut self,
         change: Option<ChangeRecord>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + use<K> {
-        self.last_saved = self.cluster.saved_after(&self.last_saved);
-        self.keeper.save(Record {
-            saved: self.last_saved.clone(),
-            change,
-        })
+        let saved = self.cluster.save();
+        self.keeper.save(Record { saved, change })
     }
 
     /// Notes whether the cluster's state has become durable.
