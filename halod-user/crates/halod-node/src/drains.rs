@@ -16,6 +16,9 @@ pub type Time = u64;
 /// A route is empty when two looks this far apart find no connection.
 const EMPTY_FOR: u64 = 100;
 
+/// For how long after a route went a connection may still begin here: its first packet was under way.
+const UNDER_WAY: u64 = 1_000;
+
 /// The most connections of one [`Users`], which becomes one line.
 const MOST_CLIENTS: usize = 500;
 
@@ -80,6 +83,8 @@ struct Route {
     /// Until when users are spread.
     window: Time,
     deadline: Time,
+    /// From when on it can be empty: see [`UNDER_WAY`].
+    settled: Time,
     /// When a look first found it empty.
     empty: Option<Time>,
     /// Each connection seen, by its cookie, and when its user shall be told; `None` once told. One
@@ -140,6 +145,7 @@ impl Drains {
                 kept: left > 0,
                 window: now + window,
                 deadline: now.saturating_add(left_or_cut),
+                settled: now + UNDER_WAY,
                 empty: None,
                 seen: seen.unwrap_or_default(),
             };
@@ -215,7 +221,7 @@ impl Drains {
             }
             if clients.is_empty() && view.served.contains(*id) {
                 let since = *route.empty.get_or_insert(now);
-                let empty = now - since >= EMPTY_FOR;
+                let empty = now >= route.settled && now - since >= EMPTY_FOR;
                 if empty && route.kept {
                     due.drained.entry(route.generation).or_default().push(*id);
                 }

@@ -102,6 +102,22 @@ fn who_comes_late_is_told_at_once() {
 }
 
 #[test]
+fn a_connection_under_way_is_waited_for() {
+    let mut drains = drains(Policy::Notify, 500);
+    drains.lost(50, 1, &moved("1", "n2"), 60_000);
+    for now in [60, 500, 900, 1_049] {
+        assert_eq!(drains.looked(now, &view([])), []);
+    }
+    let late = view([(1, 7)]);
+    assert_eq!(told(drains.looked(1_050, &late)), [("reconnect", vec![7])]);
+    assert_eq!(drains.looked(1_100, &view([])), []);
+    assert_eq!(
+        told(drains.looked(1_200, &view([]))),
+        [("drained", vec![1])]
+    );
+}
+
+#[test]
 fn drained_needs_two_looks_and_a_server() {
     let mut drains = drains(Policy::Notify, 1_000);
     drains.lost(0, 3, &moved("1-3", "n2"), 60_000);
@@ -109,15 +125,15 @@ fn drained_needs_two_looks_and_a_server() {
     drains.lost(0, 4, &moved("5", ""), 0);
     let mut nobody = view([(3, 1)]);
     nobody.served = set("2-5");
-    drains.looked(10, &nobody);
-    assert_eq!(drains.looked(109, &nobody), []);
-    let all = told(drains.looked(110, &nobody));
+    drains.looked(1_010, &nobody);
+    assert_eq!(drains.looked(1_109, &nobody), []);
+    let all = told(drains.looked(1_110, &nobody));
     assert_eq!(all, [("drained", vec![2]), ("drained", vec![4])]);
     assert_eq!(drains.routes(), set("1,3"));
-    assert_eq!(drains.looked(300, &view([(1, 2), (3, 1)])), []);
-    drains.looked(400, &view([]));
+    assert_eq!(drains.looked(1_300, &view([(1, 2), (3, 1)])), []);
+    drains.looked(1_400, &view([]));
     assert_eq!(
-        told(drains.looked(500, &view([]))),
+        told(drains.looked(1_500, &view([]))),
         [("drained", vec![1, 3])]
     );
 }
@@ -223,6 +239,7 @@ proptest! {
         let mut lost: BTreeMap<RouteId, (Time, Time, bool)> = BTreeMap::new();
         let mut asked: HashSet<u64> = HashSet::new();
         let mut empty: BTreeMap<RouteId, Time> = BTreeMap::new();
+        let mut moved_at: BTreeMap<RouteId, Time> = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Lose { routes, left } => {
@@ -233,6 +250,7 @@ proptest! {
                         let deadline = now + if left == 0 { SPREAD } else { left };
                         lost.insert(id, (now + window, deadline, left > 0));
                         empty.remove(&id);
+                        moved_at.insert(id, now);
                     }
                 }
                 Step::Hold { routes } => {
@@ -280,7 +298,7 @@ proptest! {
                             gone.push(id);
                         } else if clients.iter().any(|&(r, _)| r == id) {
                             empty.remove(&id);
-                        } else if now - *empty.entry(id).or_insert(now) >= EMPTY_FOR {
+                        } else if now - *empty.entry(id).or_insert(now) >= EMPTY_FOR && now - moved_at[&id] >= UNDER_WAY {
                             prop_assert_eq!(drained.contains(&u64::from(id)), kept);
                             gone.push(id);
                             continue;
