@@ -98,6 +98,7 @@ impl Cluster {
         match event {
             Event::Hello { conn, hello, token } => self.hello(conn, hello, token, &mut outcome),
             Event::Message { conn, message } => self.message(conn, message, now, &mut outcome),
+            Event::Heard { conn } => self.spoke(conn, now),
             Event::Closed { conn } => self.closed(conn, &mut outcome),
             Event::Probe { probe, reachable } => self.probed(probe, reachable, &mut outcome),
             Event::Tick => self.tick(&mut outcome),

@@ -21,6 +21,11 @@ pub enum Event {
         /// What it says.
         message: ToHalod,
     },
+    /// Something came of a connection that is not read yet: the node lives.
+    Heard {
+        /// The connection.
+        conn: ConnId,
+    },
     /// A connection ended or was reset by the other side. None follows an [`crate::Action::Close`]
     /// by need; one that does is ignored.
     Closed {

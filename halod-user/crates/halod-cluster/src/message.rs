@@ -43,6 +43,15 @@ impl Cluster {
         }
     }
 
+    /// Something of a connection came at `at`, which may be known already.
+    pub(crate) fn spoke(&mut self, conn: ConnId, at: Time) {
+        let id = self.members.of_conn(conn);
+        let due = id.and_then(|id| self.node(id)?.deadline);
+        if let Some(id) = id.filter(|_| due <= Some(at.after(self.config.silence_ms()))) {
+            self.heard(id, at);
+        }
+    }
+
     /// A node has spoken: it may be silent for the full time from then on.
     pub(crate) fn heard(&mut self, id: NodeId, at: Time) {
         let deadline = at.after(self.config.silence_ms());

@@ -172,7 +172,8 @@ impl SavedNodes {
         if let Some((turn, node)) = now {
             let same = former.filter(|former| **former == node);
             self.turns.insert(id, turn);
-            self.by_turn.insert(turn, same.unwrap_or_else(|| node.into()));
+            self.by_turn
+                .insert(turn, same.unwrap_or_else(|| node.into()));
         }
     }
 

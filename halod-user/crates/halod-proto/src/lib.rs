@@ -39,6 +39,10 @@ pub const MAX_LINE_TO_HALOD: usize = 65_536;
 /// Longest line that a node must be able to read, in bytes without the `\n`.
 pub const MAX_LINE_TO_NODE: usize = 1_048_576;
 
+/// Shortest line of a message that HaloD reads as soon as it comes, in bytes with the `\n`. HaloD may read
+/// a shorter one with the next heartbeat.
+pub const URGENT: usize = 128;
+
 /// Longest text of a reason (`unhealthy`, `error`), in bytes.
 pub const MAX_REASON: usize = 1024;
 

@@ -3,7 +3,7 @@
 use halod_routes::{RouteId, RouteSet};
 use serde::{Deserialize, Serialize};
 
-use crate::{Hello, MAX_REASON, MessageError, json};
+use crate::{Hello, MAX_REASON, MessageError, URGENT, json};
 
 /// A message from a node. The first is a [`ToHalod::Hello`], later ones are anything else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,9 +69,14 @@ impl ToHalod {
         Ok(message)
     }
 
-    /// The message as a line, with its `\n`.
+    /// The message as a line, with its `\n`. All but heartbeats are filled with spaces up to [`URGENT`].
     pub fn to_line(&self) -> String {
-        json::to_line(self)
+        let mut line = json::to_line(self);
+        if !matches!(self, ToHalod::Heartbeat { .. }) {
+            let missing = URGENT.saturating_sub(line.len());
+            line.insert_str(line.len() - 1, &" ".repeat(missing));
+        }
+        line
     }
 
     /// The message's name on the wire.

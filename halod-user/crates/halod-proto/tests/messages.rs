@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use halod_proto::{
     Deliver, FromHalod, Hello, ListenerInfo, Load, MAX_LINE_TO_NODE, MovedRoutes, NodeName,
-    NodeState, Protocol, Select, SelectKey, ToHalod, VERSION, Welcome,
+    NodeState, Protocol, Select, SelectKey, ToHalod, URGENT, VERSION, Welcome,
 };
 use halod_routes::RouteSet;
 use proptest::collection::{btree_map, vec};
@@ -311,7 +311,11 @@ fn the_documented_forms() {
         ),
         (r#"{"type":"leaving"}"#, ToHalod::Leaving),
     ] {
-        assert_eq!(message.to_line().trim_end(), line);
+        let written = message.to_line();
+        assert_eq!(written.trim_end(), line);
+        let heartbeat = matches!(message, ToHalod::Heartbeat { .. });
+        assert!(heartbeat || written.len() >= URGENT, "{written}");
+        assert_eq!(ToHalod::parse(&written), Ok(message.clone()));
         assert_eq!(ToHalod::parse(line), Ok(message));
     }
     let listener = ListenerInfo {

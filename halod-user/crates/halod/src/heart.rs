@@ -178,6 +178,7 @@ impl<K: Kernel> Heart<K> {
             // Those who would be next too, or each had a wake of its own.
             let soon = self.time(Instant::now()).after(self.half_a_heartbeat_ms());
             self.hear(self.cluster.expected(soon)).await;
+            self.hear_unread().await;
             if self.overdue().is_none() {
                 return;
             }
@@ -198,6 +199,15 @@ impl<K: Kernel> Heart<K> {
         for conn in conns {
             if let Some((message, at)) = self.peers.beat(conn) {
                 self.handle(Event::Message { conn, message }, at, at).await;
+            }
+        }
+    }
+
+    /// Hears of those who would be silent now that they have spoken, where it lies unread in their sockets.
+    async fn hear_unread(&mut self) {
+        for conn in self.cluster.expected(self.time(Instant::now())) {
+            if let Some(at) = self.peers.last_data(conn) {
+                self.handle(Event::Heard { conn }, at, at).await;
             }
         }
     }

@@ -14,6 +14,7 @@ pub mod listeners;
 pub mod server;
 pub mod session;
 pub mod shutdown;
+pub mod socket;
 pub mod store;
 pub mod table;
 pub mod tls;

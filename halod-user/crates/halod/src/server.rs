@@ -18,6 +18,7 @@ use crate::gate::{Gate, Refusal};
 use crate::heart::Input;
 use crate::session::{self, Newcomer};
 use crate::shutdown::Shutdown;
+use crate::socket::NodeSocket;
 use crate::tls::Tls;
 
 /// The first byte of a connection that speaks TLS: a record of its handshake (RFC 8446, 5.1).
@@ -173,11 +174,7 @@ async fn admit(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         tracing::debug!(%peer, ?refusal, "connection refused");
         return session::refuse_at_once(&stream, &turned_away(refusal, &shared.nodes));
     }
-    let newcomer = Newcomer {
-        peer,
-        deadline: Instant::now() + shared.nodes.hello_timeout,
-        permit,
-    };
+    let deadline = Instant::now() + shared.nodes.hello_timeout;
     if let Err(error) = stream.set_nodelay(true) {
         // The connection is gone already.
         tracing::debug!(%peer, "{error}");
@@ -185,19 +182,28 @@ async fn admit(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     }
     let plaintext = allowed(&shared.nodes.plaintext_from, peer.ip());
     if !plaintext && shared.tls.is_none() {
-        return refuse(stream, peer, &shared, not_from_there(peer)).await;
+        let socket = NodeSocket::new(stream);
+        return refuse(socket, peer, &shared, not_from_there(peer)).await;
     }
     let mut first = [0];
-    let tls = match timeout_at(newcomer.deadline, stream.peek(&mut first)).await {
+    let peeked = timeout_at(deadline, stream.peek(&mut first)).await;
+    let socket = NodeSocket::new(stream);
+    let tls = match peeked {
         Ok(Ok(1)) => first[0] == TLS_HANDSHAKE,
         Ok(_) => return shared.failed(peer, "closed before a hello"),
-        Err(_) => return refuse(stream, peer, &shared, session::no_hello(&shared)).await,
+        Err(_) => return refuse(socket, peer, &shared, session::no_hello(&shared)).await,
+    };
+    let newcomer = Newcomer {
+        peer,
+        socket: socket.clone(),
+        deadline,
+        permit,
     };
     match &shared.tls {
         Some(certificates) if tls => {
             // Apart, since the task lives on for as long as the node, and this does not.
-            let accept = Box::pin(certificates.accept(stream));
-            match timeout_at(newcomer.deadline, accept).await {
+            let accept = Box::pin(certificates.accept(socket));
+            match timeout_at(deadline, accept).await {
                 Ok(Ok((stream, certificate))) => {
                     session::run(stream, Some(certificate), newcomer, shared).await;
                 }
@@ -210,16 +216,16 @@ async fn admit(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         }
         None if tls => {
             let reason = "TLS is not spoken here: halod's configuration has no [nodes.tls]";
-            refuse(stream, peer, &shared, reason.to_owned()).await;
+            refuse(socket, peer, &shared, reason.to_owned()).await;
         }
-        _ if plaintext => session::run(stream, None, newcomer, shared).await,
-        _ => refuse(stream, peer, &shared, not_from_there(peer)).await,
+        _ if plaintext => session::run(socket, None, newcomer, shared).await,
+        _ => refuse(socket, peer, &shared, not_from_there(peer)).await,
     }
 }
 
-async fn refuse(stream: TcpStream, peer: SocketAddr, shared: &Shared, reason: String) {
+async fn refuse(socket: NodeSocket, peer: SocketAddr, shared: &Shared, reason: String) {
     shared.failed(peer, &reason);
-    session::refuse(stream, reason).await;
+    session::refuse(socket, reason).await;
 }
 
 fn not_from_there(peer: SocketAddr) -> String {

@@ -11,13 +11,13 @@ use halod_proto::{FromHalod, Hello, LineCodec, MAX_HELLO, MAX_LINE_TO_HALOD, ToH
 use halod_tls::Certificate;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::heart::{Input, Mail, Outbox, Pulse};
 use crate::server::Shared;
+use crate::socket::{Alarm, NodeSocket, Watch};
 use crate::tls::{self, Encrypted};
 
 /// How long a node may take to read one message before its connection is cut.
@@ -25,13 +25,15 @@ const WRITE: Duration = Duration::from_secs(5);
 
 /// How much of a connection is read at once: many heartbeats, and little memory for each of
 /// thousands of nodes.
-const READ: usize = 1024;
+const READ: usize = 512;
 
 /// How long a connection that is being closed may take to read why.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A connection, encrypted or not, for two tasks.
 pub trait Stream {
+    /// What encryption adds to a line, in bytes.
+    const OVERHEAD: usize;
     /// What is read from.
     type Read: AsyncRead + Send + Unpin + 'static;
     /// What is written to.
@@ -41,16 +43,19 @@ pub trait Stream {
     fn halves(self) -> (Self::Read, Self::Write);
 }
 
-impl Stream for TcpStream {
-    type Read = OwnedReadHalf;
-    type Write = OwnedWriteHalf;
+impl Stream for NodeSocket {
+    const OVERHEAD: usize = 0;
+    type Read = NodeSocket;
+    type Write = NodeSocket;
 
-    fn halves(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        self.into_split()
+    fn halves(self) -> (NodeSocket, NodeSocket) {
+        (self.clone(), self)
     }
 }
 
 impl Stream for Encrypted {
+    /// A record's header, type and tag (RFC 8446, 5.2).
+    const OVERHEAD: usize = 5 + 1 + 16;
     type Read = ReadHalf<Encrypted>;
     type Write = WriteHalf<Encrypted>;
 
@@ -65,6 +70,8 @@ impl Stream for Encrypted {
 pub struct Newcomer {
     /// Where it comes from.
     pub peer: SocketAddr,
+    /// What carries it.
+    pub socket: NodeSocket,
     /// When it must have said hello.
     pub deadline: Instant,
     /// One of so many that there may be; given back after the hello.
@@ -76,6 +83,7 @@ struct Reader<R> {
     stream: R,
     codec: LineCodec,
     buffer: Box<[u8]>,
+    alarm: Alarm,
 }
 
 /// Why no more messages come.
@@ -92,7 +100,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         loop {
             match self.codec.next_line() {
                 Ok(Some(line)) => {
-                    return ToHalod::parse(line).map_err(|error| End::Wrong(error.to_string()));
+                    let message = ToHalod::parse(line);
+                    if let Ok(ToHalod::Heartbeat { .. }) = message {
+                        self.alarm.heartbeat(line.len() + 1);
+                    }
+                    return message.map_err(|error| End::Wrong(error.to_string()));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(End::Wrong(error.to_string())),
@@ -114,6 +126,7 @@ pub async fn run<S: Stream>(
 ) {
     let Newcomer {
         peer,
+        socket,
         deadline,
         permit,
     } = newcomer;
@@ -122,12 +135,15 @@ pub async fn run<S: Stream>(
         stream: read,
         codec: LineCodec::new(MAX_HELLO),
         buffer: vec![0; READ].into(),
+        alarm: socket.alarm(S::OVERHEAD),
     };
     let reason = match timeout_at(deadline, reader.next()).await {
         Ok(Ok(ToHalod::Hello(hello))) => match admitted(certificate.as_ref(), &hello) {
             Ok(token) => {
                 drop(permit);
-                return serve(reader, write, hello, token, peer, &shared).await;
+                let watch = socket.watch();
+                drop(socket);
+                return serve(reader, write, hello, token, peer, watch, &shared).await;
             }
             Err(reason) => reason,
         },
@@ -166,6 +182,7 @@ async fn serve<R, W>(
     hello: Hello,
     token: String,
     peer: SocketAddr,
+    watch: Watch,
     shared: &Arc<Shared>,
 ) where
     R: AsyncRead + Send + Unpin + 'static,
@@ -174,7 +191,7 @@ async fn serve<R, W>(
     reader.codec.set_max(MAX_LINE_TO_HALOD);
     let conn = shared.next_conn();
     let name = hello.name.clone();
-    let (outbox, mail) = Outbox::new();
+    let (outbox, mail) = Outbox::new(watch);
     let Mail {
         messages,
         cut,
@@ -307,14 +324,14 @@ async fn send(write: &mut (impl AsyncWrite + Unpin), line: &str) -> io::Result<(
 }
 
 /// Refuses a connection of which nothing was read.
-pub async fn refuse(stream: TcpStream, reason: String) {
-    let (read, write) = stream.halves();
+pub async fn refuse(socket: NodeSocket, reason: String) {
+    let (read, write) = socket.halves();
     close(read, write, Some(reason)).await;
 }
 
 /// Ends a connection that was told why.
-pub async fn end(stream: TcpStream) {
-    let (read, write) = stream.halves();
+pub async fn end(socket: NodeSocket) {
+    let (read, write) = socket.halves();
     close(read, write, None).await;
 }
 

@@ -11,12 +11,12 @@ use halod_proto::NodeName;
 use halod_tls::{Certificate, Error, Files, SOON};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::shutdown::Shutdown;
+use crate::socket::NodeSocket;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -108,8 +108,8 @@ impl Tls {
     /// connection, on which the other side was told by an alert.
     pub async fn accept(
         &self,
-        stream: TcpStream,
-    ) -> Result<(Encrypted, Certificate), (String, TcpStream)> {
+        stream: NodeSocket,
+    ) -> Result<(Encrypted, Certificate), (String, NodeSocket)> {
         let stream = Bounded {
             stream,
             left: UNKNOWN,
@@ -188,7 +188,7 @@ pub type Encrypted = Box<TlsStream<Bounded>>;
 /// A connection of which only so much is read.
 #[derive(Debug)]
 pub struct Bounded {
-    stream: TcpStream,
+    stream: NodeSocket,
     /// Reading goes on while this is not 0; what one read takes beyond it is taken.
     left: usize,
 }

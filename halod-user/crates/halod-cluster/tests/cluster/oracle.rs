@@ -228,7 +228,9 @@ pub fn check(sim: &mut Sim, before: &View, event: &Event, actions: &[Action]) {
     check_standing(sim);
 
     let unknown = match event {
-        Event::Message { conn, .. } | Event::Closed { conn } => before.of_conn(*conn).is_none(),
+        Event::Message { conn, .. } | Event::Heard { conn } | Event::Closed { conn } => {
+            before.of_conn(*conn).is_none()
+        }
         _ => false,
     };
     assert!(
@@ -289,6 +291,7 @@ fn lost_by(sim: &Sim, before: &View, event: &Event, actions: &[Action]) -> BTree
             };
             lost.then_some(node.id)
         }),
+        Event::Heard { .. } => None,
         Event::Closed { conn } => before
             .of_conn(*conn)
             .filter(|node| no_rejoin || node.leaving)
@@ -351,7 +354,9 @@ fn follow_deadlines(sim: &mut Sim, before: &View, event: &Event, actions: &[Acti
         Event::Hello { conn, hello, .. } if welcomed(actions, *conn) => {
             sim.cluster.node_named(&hello.name).map(|node| node.id)
         }
-        Event::Message { conn, .. } => before.of_conn(*conn).map(|node| node.id),
+        Event::Message { conn, .. } | Event::Heard { conn } => {
+            before.of_conn(*conn).map(|node| node.id)
+        }
         _ => None,
     };
     if let Some(id) = heard {

@@ -22,6 +22,10 @@ enum Step {
         node: String,
         said: Said,
     },
+    /// Something that it says is seen, and not read yet.
+    Heard {
+        node: String,
+    },
     /// The same on a connection that is gone.
     SayLate {
         conn: usize,
@@ -123,6 +127,7 @@ fn step() -> impl Strategy<Value = Step> {
             |(node, token, healthy, address)| Step::Hello { node, token, healthy, address }
         ),
         6 => (node(), said()).prop_map(|(node, said)| Step::Say { node, said }),
+        2 => node().prop_map(|node| Step::Heard { node }),
         1 => (any::<usize>(), said()).prop_map(|(conn, said)| Step::SayLate { conn, said }),
         4 => node().prop_map(|node| Step::Close { node }),
         1 => any::<usize>().prop_map(|conn| Step::CloseLate { conn }),
@@ -193,6 +198,11 @@ fn take(sim: &mut Sim, step: Step) {
             if sim.agent(&node).conn.is_some() {
                 let message = message(sim, &node, said);
                 sim.say(&node, message);
+            }
+        }
+        Step::Heard { node } => {
+            if let Some(conn) = sim.agent(&node).conn {
+                assert_eq!(sim.handle(Event::Heard { conn }), []);
             }
         }
         Step::SayLate { conn, said } => {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Heart;
 use super::pulse::Pulse;
+use crate::socket::Watch;
 
 /// How many messages wait for a node that does not read. The table changes far less often than
 /// a node that reads at all takes a message.
@@ -26,6 +27,7 @@ pub struct Outbox {
     queue: mpsc::Sender<FromHalod>,
     cut: Arc<Notify>,
     pulse: Pulse,
+    watch: Watch,
 }
 
 /// The session's end of its outbox.
@@ -41,7 +43,7 @@ pub struct Mail {
 
 impl Outbox {
     /// An outbox, and the session's end of it.
-    pub fn new() -> (Outbox, Mail) {
+    pub fn new(watch: Watch) -> (Outbox, Mail) {
         let (queue, messages) = mpsc::channel(QUEUE);
         let cut = Arc::new(Notify::new());
         let pulse = Pulse::default();
@@ -49,6 +51,7 @@ impl Outbox {
             queue,
             cut: Arc::clone(&cut),
             pulse: pulse.clone(),
+            watch,
         };
         let mail = Mail {
             messages,
@@ -113,6 +116,11 @@ impl Peers {
         self.peers.get(&conn)?.outbox.pulse.take()
     }
 
+    /// When a connection's last data came, read or not.
+    pub fn last_data(&self, conn: ConnId) -> Option<Instant> {
+        self.peers.get(&conn)?.outbox.watch.last_data()
+    }
+
     /// All connections that have said hello.
     pub fn conns(&self) -> Vec<ConnId> {
         self.peers.keys().copied().collect()
@@ -166,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_does_not_read_is_cut_off_and_never_waited_for() {
-        let (outbox, mut mail) = Outbox::new();
+        let (outbox, mut mail) = Outbox::new(Watch::default());
         let mut peers = Peers::default();
         let name = "n1".parse().expect("a name");
         let address = "192.0.2.11:40000".parse().expect("an address");

@@ -5,6 +5,7 @@ mod adopt;
 mod common;
 mod control;
 mod drains;
+mod heartbeats;
 mod hostile;
 mod nodes;
 #[path = "../../../halod-tls/tests/common/mod.rs"]

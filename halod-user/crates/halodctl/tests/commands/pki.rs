@@ -1,6 +1,5 @@
 //! Certificates: what is made works at both ends, and nothing is ever lost.
 
-
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;

@@ -15,7 +15,7 @@ use halod::kernel::{Changes, Kernel};
 use halod::shutdown::{self, Trigger};
 use halod_control::{Client, Event, NodeReport, Request, RouteReport, StatusReport, Watch};
 use halod_netlink::{Error, Former, Result, Status, Table};
-use halod_proto::{FromHalod, MovedRoutes, Welcome};
+use halod_proto::{FromHalod, MovedRoutes, URGENT, Welcome};
 use halod_routes::RouteSet;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -502,8 +502,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Node<S> {
         &self.welcome.as_ref().expect("a welcome").resume
     }
 
+    /// Says it as a node does: what is no heartbeat is long enough to be heard at once.
     pub async fn say(&mut self, line: &str) {
-        self.send(format!("{line}\n").as_bytes()).await;
+        let width = if line.contains(r#""heartbeat""#) {
+            0
+        } else {
+            URGENT - 1
+        };
+        self.send(format!("{line:<width$}\n").as_bytes()).await;
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
