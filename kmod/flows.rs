@@ -3,27 +3,15 @@
 //! The memory of the connections of draining routes, while there are any such routes.
 
 use kernel::prelude::*;
-use kernel::sync::atomic::{Acquire, Atomic, Full};
 use kernel::sync::Arc;
 
-use crate::ffi::random;
-use crate::packet::{self, Flows, CELLS_MIN};
+use crate::ffi::{cells, random};
+use crate::packet::{Flows, CELLS_MIN};
+
+pub(crate) use crate::ffi::cells::Cell;
 
 /// Most flows that can be asked for: 32 MiB.
 const CELLS_MAX: usize = 1 << 22;
-
-/// One flow, or none.
-pub(crate) struct Cell(Atomic<u64>);
-
-impl packet::Cell for Cell {
-    fn load(&self) -> u64 {
-        self.0.load(Acquire)
-    }
-
-    fn replace(&self, old: u64, new: u64) -> bool {
-        self.0.cmpxchg(old, new, Full).is_ok()
-    }
-}
 
 /// A set of flows, of a size that never changes.
 pub(crate) struct FlowMemory {
@@ -36,13 +24,9 @@ impl FlowMemory {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let asked = crate::module_parameters::flows.value() as usize;
         let count = asked.clamp(CELLS_MIN, CELLS_MAX).next_power_of_two();
-        let mut cells = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-        for _ in 0..count {
-            cells.push(Cell(Atomic::new(0)), GFP_KERNEL_ACCOUNT)?;
-        }
         Ok(Arc::new(
             Self {
-                cells,
+                cells: cells::zeroed(count)?,
                 key: (random::u64(), random::u64()),
             },
             GFP_KERNEL_ACCOUNT,

@@ -6,6 +6,7 @@
 //! calls are here too: they turn pointers into those types and call a safe method, no more.
 
 pub(crate) mod bindings;
+pub(crate) mod cells;
 pub(crate) mod clock;
 pub(crate) mod defrag;
 pub(crate) mod genl;
