@@ -211,14 +211,17 @@ static void tunnel_error4(struct net *net, struct sk_buff *skb,
 {
 	const unsigned int quote = l4 + sizeof(struct icmphdr);
 	const struct icmphdr *icmp;
+	const struct iphdr *quoted;
 	unsigned int mtu;
 
 	if (!pskb_may_pull(skb, quote + sizeof(struct iphdr)))
 		return;
 	icmp = (const struct icmphdr *)(skb->data + l4);
+	quoted = (const struct iphdr *)(skb->data + quote);
 	mtu = ntohs(icmp->un.frag.mtu);
 	if (icmp->type != ICMP_DEST_UNREACH || icmp->code != ICMP_FRAG_NEEDED ||
-	    !mtu || nf_ip_checksum(skb, NF_INET_PRE_ROUTING, l4, IPPROTO_ICMP))
+	    !mtu || inet_addr_type(net, quoted->saddr) != RTN_LOCAL ||
+	    nf_ip_checksum(skb, NF_INET_PRE_ROUTING, l4, IPPROTO_ICMP))
 		return;
 	__skb_pull(skb, quote);
 	ipv4_update_pmtu(skb, net, mtu, 0, IPPROTO_IPIP);

@@ -3,15 +3,19 @@ and UDP, IPv4 and IPv6, what is too big for the way, traceroute, a drain, what a
 """
 
 import socket
+import struct
 
 from lab import addresses, direct, direct_listeners
 from lab.addresses import BROWSERS_PORT, NODES_GATEWAY4, NODES_GATEWAY6, ROUTES, VIP4, VIP6
-from lab.beyond import WIDE, Beyond
+from lab.beyond import LINKS4, LINKS6, WIDE, Beyond
 from lab.checks import check, equal
 from lab.kernel import Kernel, Table
 from lab.lab import Lab
+from lab.rawtcp import gateway_mac
 from lab.traffic import FAMILIES, ask
 from lab.transfer import transfer
+from lab.wait import until
+from lab.wire import ETHERTYPES, checksum
 
 SIZE = 512 << 10
 NARROW = 1280
@@ -42,6 +46,7 @@ def run(lab: Lab) -> None:
     path_mtu(lab, kernel, way)
     in_pieces(lab, kernel)
     hops(lab, kernel)
+    errors_about_others(lab, kernel, way)
     errors_to_the_node(lab, kernel, way)
     # Its routes going elsewhere is all that HaloD sees of a death.
     direct_listeners.drain(lab, kernel, "ipip", lambda: None)
@@ -118,6 +123,42 @@ def hops(lab: Lab, kernel: Kernel) -> None:
         lines = lab.net.clients.run(*argv).stdout.splitlines()[1:]
         equal([line.split()[1] for line in lines], [gateway, vip], f"traceroute {vip}")
         equal(kernel.grown(before).get("drop_expired"), 1, "packets whose time ended at HaloD")
+
+
+def errors_about_others(lab: Lab, kernel: Kernel, way: Beyond) -> None:
+    """Of a packet in a packet that HaloD has not sent it learns nothing; of one that it has, what the error says."""
+    net, mac = lab.net, gateway_mac(lab.net)
+    for family, others, own in ((4, ("192.0.2.9", "0.0.0.0"), LINKS4[0][0]), (6, ("2001:db8:2::9", "::"), LINKS6[0][0])):
+        node = addresses.node(1).address(family)
+        with net.clients.entered():
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        with sock:
+            for sender, mtu in (*((other, 0) for other in others), (own, NARROW)):
+                way.forget()
+                before = kernel.counters()
+                packet = too_big(addresses.CLIENTS.address(family), sender, node)
+                sock.sendto(packet, ("eth0", ETHERTYPES[family], 0, 0, mac))
+                until("the error to come", lambda before=before: kernel.grown(before).get("icmp_tunnel") == 1)
+                equal(net.halod.known_mtu(node), mtu, f"path MTU to {node} after an error about a packet from {sender}")
+    way.forget()
+
+
+def too_big(router: str, sender: str, node: str) -> bytes:
+    """A router's error about a packet with another in it, which says that it is larger than NARROW."""
+    family = FAMILIES[6 if ":" in node else 4]
+    pack = [socket.inet_pton(family, address) for address in (router, sender, node)]
+    if ":" in node:
+        quote = struct.pack("!IHBB", 6 << 28, 1400, 41, 64) + pack[1] + pack[2] + bytes(40)
+        icmp = struct.pack("!BBHI", 2, 0, 0, NARROW) + quote
+        total = checksum(pack[0] + pack[1] + struct.pack("!II", len(icmp), 58) + icmp)
+        head = struct.pack("!IHBB", 6 << 28, len(icmp), 58, 64) + pack[0] + pack[1]
+    else:
+        quote = struct.pack("!BBHHHBBH", 0x45, 0, 1420, 0, 0x4000, 64, 4, 0) + pack[1] + pack[2] + bytes(28)
+        icmp = struct.pack("!BBHHH", 3, 4, 0, 0, NARROW) + quote
+        total = checksum(icmp)
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(icmp), 0, 0, 64, 1, 0) + pack[0] + pack[1]
+        head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    return head + icmp[:2] + struct.pack("!H", total) + icmp[4:]
 
 
 def errors_to_the_node(lab: Lab, kernel: Kernel, way: Beyond) -> None:
