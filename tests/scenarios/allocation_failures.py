@@ -25,6 +25,7 @@ NEEDS_DEBUG = True
 DEADLINE = 300
 SYS_FINIT_MODULE = 313  # arch/x86/entry/syscalls/syscall_64.tbl
 SEED = int(os.environ.get("FUZZ_SEED", 1))
+NAT, DIRECT = frozenset({0}), frozenset({1, 2})  # deliver: nat; dsr and ipip
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -61,9 +62,16 @@ class Talk:
         """The one in force."""
         return netlink.status_generation(self._spec, self.ask("get-status")[0])
 
-    def table(self, draining: bool) -> bytes:
-        """A good commit's attributes, with or without routes that drain, for any generation."""
-        return next(payload for payload in iter(self._tables.good, None) if bool(self.known(payload).drains) is draining)
+    def table(self, draining: bool = False, delivers: frozenset[int] = NAT, fast: bool = False) -> bytes:
+        """A good commit's attributes, for any generation: with or without routes that drain and the fast path, and whose
+        listeners deliver in just these ways.
+        """
+
+        def fits(known: netlink.Known) -> bool:
+            found = frozenset(listener["deliver"] for listener in known.listeners)
+            return (bool(known.drains), found, bool(known.fast_path)) == (draining, delivers, fast) and bool(known.nodes)
+
+        return next(payload for payload in iter(self._tables.good, None) if fits(self.known(payload)))
 
     def put(self, table: bytes | None) -> int:
         """Puts a table, or none, in force; returns its generation."""
@@ -81,18 +89,23 @@ class Talk:
 def run(lab: Lab) -> None:
     lab.echoes(2)
     talk = Talk(lab.net.halod)
-    plain, other, draining = talk.table(False), talk.table(False), talk.table(True)
+    plain, other, draining = talk.table(), talk.table(), talk.table(draining=True)
+    direct, fast = talk.table(draining=True, delivers=DIRECT), talk.table(fast=True)
     print(f"# FUZZ_SEED={SEED}", flush=True)
     with faults.on_behalf_of(faults.module_text()):
         changes(talk, "the first commit", None, plain)
         changes(talk, "a commit over another", plain, other)
         changes(talk, "a commit that begins a drain", other, draining)
         changes(talk, "a commit that ends one", draining, plain)
-        changes(talk, "flush", draining, None)
+        changes(talk, "a commit of listeners whose nodes answer directly", plain, direct)
+        changes(talk, "a commit that begins the fast path", plain, fast)
+        changes(talk, "a commit that ends it", fast, plain)
+        changes(talk, "flush", direct, None)
         talk.put(draining)
         reads("get-status", lambda: talk.ask("get-status"))
         reads("get-table", talk.in_force)
-        reads("get-counters", lambda: len(talk.ask("get-counters")))
+        for operation in ("get-counters", "get-fast-path", "get-devices"):
+            reads(operation, lambda operation=operation: len(talk.ask(operation)))
         namespaces()
     works(lab)
     module_start()
