@@ -14,7 +14,7 @@ help: ## this list
 demo: module user ## the whole system at work in the VM, on a cluster with push servers and their users
 	@scripts/demo
 
-test: module user ## checks, cargo tests, the fuzz targets for a short while, scenarios in the VM
+test: module module-debug user fuzzers ## checks, cargo tests, the fuzz targets for a short while, scenarios in the VM
 	@scripts/test
 
 test-debug: module-debug user fuzzers ## every scenario on the debug kernel, with the long runs of the fuzzers
