@@ -139,7 +139,19 @@ class Kernel:
         return self.status()["generation"]
 
     def table(self) -> Table:
-        """get-table."""
+        """get-table, of one generation: pyynl does not say when another one has come in between."""
+        for _ in range(20):
+            before = self.generation()
+            table, runs = self._dumped()
+            if self.generation() == before:
+                break
+        if sorted(runs) != list(range(len(table.routes))):
+            raise AssertionError(f"get-table: {len(table.routes)} routes, but the runs describe {sorted(runs)}")
+        table.routes = [runs[index] for index in range(len(table.routes))]
+        return table
+
+    def _dumped(self) -> tuple[Table, dict[int, int]]:
+        """What get-table says; the nodes by route - 1 apart."""
         table = Table([])
         runs: dict[int, int] = {}
         for part in _dump(self._family, "get-table"):
@@ -157,10 +169,7 @@ class Kernel:
                 table.drains[drain["route"]] = list(zip(drain["node"], drain["left"], strict=True))
                 if "udp-left" in drain:
                     table.udp_left[drain["route"]] = drain["udp-left"]
-        if sorted(runs) != list(range(len(table.routes))):
-            raise AssertionError(f"get-table: {len(table.routes)} routes, but the runs describe {sorted(runs)}")
-        table.routes = [runs[index] for index in range(len(table.routes))]
-        return table
+        return table, runs
 
     def commit(self, table: Table, expected: int | None = None, generation: int | None = None) -> int:
         """commit; without `expected`, whatever is in force. Returns the new generation."""
