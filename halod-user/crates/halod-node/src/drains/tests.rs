@@ -130,7 +130,8 @@ fn drained_needs_two_looks_and_a_server() {
     let all = told(drains.looked(1_110, &nobody));
     assert_eq!(all, [("drained", vec![2]), ("drained", vec![4])]);
     assert_eq!(drains.routes(), set("1,3"));
-    assert_eq!(drains.looked(1_300, &view([(1, 2), (3, 1)])), []);
+    let late = told(drains.looked(1_300, &view([(1, 2), (3, 1)])));
+    assert_eq!(late, [("reconnect", vec![2])]);
     drains.looked(1_400, &view([]));
     assert_eq!(
         told(drains.looked(1_500, &view([]))),
