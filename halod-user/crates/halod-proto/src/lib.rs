@@ -40,8 +40,8 @@ pub const MAX_LINE_TO_HALOD: usize = 65_536;
 pub const MAX_LINE_TO_NODE: usize = 1_048_576;
 
 /// Shortest line of a message that HaloD reads as soon as it comes, in bytes with the `\n`. HaloD may read
-/// a shorter one with the next heartbeat.
-pub const URGENT: usize = 128;
+/// shorter ones, as heartbeats are, once so many bytes have come.
+pub const URGENT: usize = 256;
 
 /// Longest text of a reason (`unhealthy`, `error`), in bytes.
 pub const MAX_REASON: usize = 1024;

@@ -175,10 +175,7 @@ impl<K: Kernel> Heart<K> {
                     self.input(input).await;
                 }
             }
-            // Those who would be next too, or each had a wake of its own.
-            let soon = self.time(Instant::now()).after(self.half_a_heartbeat_ms());
-            self.hear(self.cluster.expected(soon)).await;
-            self.hear_unread().await;
+            self.hear_expected().await;
             if self.overdue().is_none() {
                 return;
             }
@@ -203,10 +200,14 @@ impl<K: Kernel> Heart<K> {
         }
     }
 
-    /// Hears of those who would be silent now that they have spoken, where it lies unread in their sockets.
-    async fn hear_unread(&mut self) {
-        for conn in self.cluster.expected(self.time(Instant::now())) {
-            if let Some(at) = self.peers.last_data(conn) {
+    /// Hears those who would be silent now; and who would be so soon too, or each had a wake of its own.
+    /// Where no heartbeat waits one may lie unread in the socket.
+    async fn hear_expected(&mut self) {
+        let soon = self.time(Instant::now()).after(self.half_a_heartbeat_ms());
+        for conn in self.cluster.expected(soon) {
+            if let Some((message, at)) = self.peers.beat(conn) {
+                self.handle(Event::Message { conn, message }, at, at).await;
+            } else if let Some(at) = self.peers.last_data(conn) {
                 self.handle(Event::Heard { conn }, at, at).await;
             }
         }

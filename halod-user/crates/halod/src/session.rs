@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halod_cluster::ConnId;
-use halod_proto::{FromHalod, Hello, LineCodec, MAX_HELLO, MAX_LINE_TO_HALOD, ToHalod};
+use halod_proto::{FromHalod, Hello, LineCodec, MAX_HELLO, MAX_LINE_TO_HALOD, ToHalod, URGENT};
 use halod_tls::Certificate;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::heart::{Input, Mail, Outbox, Pulse};
 use crate::server::Shared;
-use crate::socket::{Alarm, NodeSocket, Watch};
+use crate::socket::{NodeSocket, Watch};
 use crate::tls::{self, Encrypted};
 
 /// How long a node may take to read one message before its connection is cut.
@@ -26,6 +26,9 @@ const WRITE: Duration = Duration::from_secs(5);
 /// How much of a connection is read at once: many heartbeats, and little memory for each of
 /// thousands of nodes.
 const READ: usize = 512;
+
+/// Heartbeats that come so often may wait for the next few: what they say of load is old by about a second then.
+const FREQUENT: Duration = Duration::from_millis(250);
 
 /// How long a connection that is being closed may take to read why.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -83,7 +86,6 @@ struct Reader<R> {
     stream: R,
     codec: LineCodec,
     buffer: Box<[u8]>,
-    alarm: Alarm,
 }
 
 /// Why no more messages come.
@@ -100,11 +102,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         loop {
             match self.codec.next_line() {
                 Ok(Some(line)) => {
-                    let message = ToHalod::parse(line);
-                    if let Ok(ToHalod::Heartbeat { .. }) = message {
-                        self.alarm.heartbeat(line.len() + 1);
-                    }
-                    return message.map_err(|error| End::Wrong(error.to_string()));
+                    return ToHalod::parse(line).map_err(|error| End::Wrong(error.to_string()));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(End::Wrong(error.to_string())),
@@ -135,12 +133,14 @@ pub async fn run<S: Stream>(
         stream: read,
         codec: LineCodec::new(MAX_HELLO),
         buffer: vec![0; READ].into(),
-        alarm: socket.alarm(S::OVERHEAD),
     };
     let reason = match timeout_at(deadline, reader.next()).await {
         Ok(Ok(ToHalod::Hello(hello))) => match admitted(certificate.as_ref(), &hello) {
             Ok(token) => {
                 drop(permit);
+                if shared.nodes.heartbeat <= FREQUENT {
+                    socket.wake_at(URGENT + S::OVERHEAD);
+                }
                 let watch = socket.watch();
                 drop(socket);
                 return serve(reader, write, hello, token, peer, watch, &shared).await;

@@ -1,10 +1,10 @@
 //! A node's connection, whose reader is not woken for each heartbeat.
 //!
-//! Nearly all that a node says is that it lives, and the next heartbeat says it anew. So as long as no
-//! more lies unread than one heartbeat, the kernel wakes nobody (`SO_RCVLOWAT`, socket(7)):
-//! heartbeats are read two at a time, at half the cost. Whatever is longer, the end of the connection
-//! and its reset wake at once. Whether a node is silent is asked of the kernel, which knows when data
-//! came, read or not (`TCP_INFO`, tcp(7)).
+//! Nearly all that a node says is that it lives, and the next heartbeat says it anew. So as long as less
+//! lies unread than an urgent message, the kernel wakes nobody (`SO_RCVLOWAT`, socket(7)): five to
+//! eight heartbeats are read at the cost of one. Whatever is longer, the end of the connection and its
+//! reset wake at once. Whether a node is silent is asked of the kernel, which knows when data came,
+//! read or not (`TCP_INFO`, tcp(7)).
 
 use std::io;
 use std::net::Shutdown;
@@ -13,7 +13,6 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use halod_proto::URGENT;
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use socket2::SockRef;
@@ -38,16 +37,6 @@ pub struct NodeSocket(Arc<TcpStream>);
 #[derive(Clone, Debug, Default)]
 pub struct Watch(Weak<TcpStream>);
 
-/// Sets how much must come for the reader to be woken.
-#[derive(Debug)]
-pub struct Alarm {
-    socket: NodeSocket,
-    /// What encryption adds to a line.
-    overhead: usize,
-    /// What the kernel has.
-    low: usize,
-}
-
 impl NodeSocket {
     /// Of a connection that was taken.
     pub fn new(stream: TcpStream) -> NodeSocket {
@@ -59,13 +48,10 @@ impl NodeSocket {
         Watch(Arc::downgrade(&self.0))
     }
 
-    /// For the reader, to each of whose lines encryption adds `overhead` bytes.
-    pub fn alarm(&self, overhead: usize) -> Alarm {
-        Alarm {
-            socket: self.clone(),
-            overhead,
-            low: 1,
-        }
+    /// Wakes the reader no more until so many bytes lie unread.
+    pub fn wake_at(&self, bytes: usize) {
+        // Where it fails the reader is woken each time.
+        let _ = setsockopt(&*self.0, RcvLowat, &(bytes as i32));
     }
 }
 
@@ -74,19 +60,6 @@ impl Watch {
     pub fn last_data(&self) -> Option<Instant> {
         let info = getsockopt(&*self.0.upgrade()?, TcpInfo).ok()?;
         Instant::now().checked_sub(Duration::from_millis(info.tcpi_last_data_recv.into()))
-    }
-}
-
-impl Alarm {
-    /// A heartbeat of so many bytes was read: the next one alone wakes nobody. Other messages are longer,
-    /// see [`URGENT`]. After a heartbeat as long as those nothing changes, or several short ones would wait.
-    pub fn heartbeat(&mut self, line: usize) {
-        let low = line + self.overhead + 1;
-        if line < URGENT && low != self.low {
-            // Where it fails the reader is woken each time.
-            let set = setsockopt(&*self.socket.0, RcvLowat, &(low as i32));
-            self.low = set.map_or(1, |()| low);
-        }
     }
 }
 

@@ -144,10 +144,12 @@ async fn scaling_is_reported_with_its_reason() {
     n2.reserved().await;
     let mut watch = rig.watch().await;
     for (node, connections) in [(&mut n2, 0), (&mut n1, 500)] {
-        node.say(&format!(
-            r#"{{"type":"heartbeat","seq":1,"load":{{"connections":{connections}}}}}"#
-        ))
-        .await;
+        for seq in 1..=5 {
+            node.say(&format!(
+                r#"{{"type":"heartbeat","seq":{seq},"load":{{"connections":{connections}}}}}"#
+            ))
+            .await;
+        }
     }
     let step = event(&mut watch, "scaled").await;
     assert_eq!(step.details["node"], "n2");

@@ -4,7 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Node, Rig, beat};
 
-/// All of one length.
+/// Often enough to wait, and no silence for as long as a test takes.
+const FREQUENT: (&str, &str) = (
+    "heartbeat = \"20s\"",
+    "heartbeat = \"250ms\"\nheartbeat_misses = 1000",
+);
+
+/// So many make up the length of an urgent message, and one less do not.
+const ENOUGH: u8 = 5;
+
 fn heartbeat(seq: u8, connections: u8) -> String {
     format!(r#"{{"type":"heartbeat","seq":{seq},"load":{{"connections":{connections}}}}}"#)
 }
@@ -22,23 +30,39 @@ async fn until_connections(rig: &Rig, expected: u64) {
 }
 
 #[tokio::test]
-async fn one_heartbeat_waits_for_the_next() {
-    let rig = Rig::started(&[]).await;
+async fn some_heartbeats_wait_for_another() {
+    let rig = Rig::started(&[FREQUENT]).await;
+    let mut n1 = rig.join(1).await;
+    n1.assigned().await;
+    for seq in 1..ENOUGH {
+        n1.say(&heartbeat(seq, 1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(connections(&rig).await, None, "they lie unread");
+    n1.say(&heartbeat(ENOUGH, 2)).await;
+    until_connections(&rig, 2).await;
+}
+
+#[tokio::test]
+async fn rare_heartbeats_are_read_at_once() {
+    let rig = Rig::started(&[(
+        "heartbeat = \"20s\"",
+        "heartbeat = \"251ms\"\nheartbeat_misses = 1000",
+    )])
+    .await;
     let mut n1 = rig.join(1).await;
     n1.assigned().await;
     n1.say(&heartbeat(1, 1)).await;
     until_connections(&rig, 1).await;
-    n1.say(&heartbeat(2, 2)).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(connections(&rig).await, Some(1), "it lies unread");
-    n1.say(&heartbeat(3, 3)).await;
-    until_connections(&rig, 3).await;
 }
 
 #[tokio::test]
 async fn a_node_is_silent_from_its_last_heartbeat_on_read_or_not() {
     let rig = Rig::started(&[
-        ("heartbeat = \"20s\"", "heartbeat = \"500ms\""),
+        (
+            "heartbeat = \"20s\"",
+            "heartbeat = \"250ms\"\nheartbeat_misses = 6",
+        ),
         ("active_min = 2", "active_min = 1"),
     ])
     .await;
@@ -65,12 +89,12 @@ async fn a_node_is_silent_from_its_last_heartbeat_on_read_or_not() {
 
 #[tokio::test]
 async fn other_messages_are_heard_at_once() {
-    let rig = Rig::started(&[("active_min = 2", "active_min = 1")]).await;
+    let rig = Rig::started(&[FREQUENT, ("active_min = 2", "active_min = 1")]).await;
     let mut n1 = rig.join(1).await;
     n1.assigned().await;
     let mut n2 = rig.join(2).await;
     n2.reserved().await;
-    for seq in 1..=3 {
+    for seq in 1..=ENOUGH {
         n1.say(&heartbeat(seq, 1)).await;
     }
     until_connections(&rig, 1).await;
@@ -80,23 +104,28 @@ async fn other_messages_are_heard_at_once() {
     n1.moved().await;
     n1.reserved().await;
 
-    // One that is not filled up comes with the next heartbeat.
+    // One that is not filled up comes with the next heartbeats.
     n1.send(b"{\"type\":\"healthy\"}\n").await;
-    n1.say(&heartbeat(4, 1)).await;
+    for seq in 1..=ENOUGH {
+        n1.say(&heartbeat(ENOUGH + seq, 1)).await;
+    }
     n2.say(r#"{"type":"leaving"}"#).await;
     assert_eq!(n1.assigned().await, "1-24");
 }
 
 #[tokio::test]
 async fn an_end_is_seen_behind_what_is_unread() {
-    let rig = Rig::started(&[("active_min = 2", "active_min = 1"), ("\"10s\"", "\"0s\"")]).await;
+    let rig = Rig::started(&[
+        FREQUENT,
+        ("active_min = 2", "active_min = 1"),
+        ("\"10s\"", "\"0s\""),
+    ])
+    .await;
     let mut n1 = rig.join(1).await;
     n1.assigned().await;
     let mut n2: Node = rig.join(2).await;
     n2.reserved().await;
     n1.say(&heartbeat(1, 1)).await;
-    until_connections(&rig, 1).await;
-    n1.say(&heartbeat(2, 2)).await;
     drop(n1);
     assert_eq!(n2.assigned().await, "1-24");
 }

@@ -71,23 +71,23 @@ async fn wrong_first_messages() {
 async fn wrong_later_messages() {
     let (rig, good) = rig().await;
     let long = "a".repeat(MAX_LINE_TO_HALOD + 1);
-    let cases: &[(&[u8], &str)] = &[
-        (b"garbage\n", "one JSON object"),
+    let cases = [
+        ("garbage", "one JSON object"),
         (
-            b"{\"type\":\"drained\",\"routes\":[[1,4000000000]]}\n",
+            r#"{"type":"drained","routes":[[1,4000000000]]}"#,
             "there is no route 4000000000",
         ),
         (
-            b"{\"type\":\"hello\",\"version\":1,\"name\":\"n2\",\"addresses\":[\"203.0.113.2\"]}\n",
+            r#"{"type":"hello","version":1,"name":"n2","addresses":["203.0.113.2"]}"#,
             "second hello",
         ),
-        (long.as_bytes(), "longer than 65536 bytes"),
+        (&long, "longer than 65536 bytes"),
     ];
     let commits = rig.kernel.commits();
-    for (n, (bytes, says)) in (2..).zip(cases) {
+    for (n, (line, says)) in (2..).zip(cases) {
         let mut peer = rig.join(n).await;
         peer.reserved().await;
-        peer.send(bytes).await;
+        peer.say(line).await;
         let reason = peer.refused().await;
         assert!(reason.contains(says), "{reason}\nshould say: {says}");
         // The reserve is free for the next one.
