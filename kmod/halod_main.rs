@@ -39,18 +39,21 @@ module! {
 struct Halod {
     _family: ffi::genl::Registration,
     _namespaces: ffi::pernet::Subsystem,
+    _neighbours: ffi::way::NeighboursWatched,
     _tables: TablesFreed,
 }
 
 impl kernel::Module for Halod {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let tables = TablesFreed;
+        let neighbours = ffi::way::NeighboursWatched::begin()?;
         let namespaces = ffi::pernet::Subsystem::register()?;
         let family = ffi::genl::Registration::register()?;
         pr_info!("loaded, no table yet\n");
         Ok(Self {
             _family: family,
             _namespaces: namespaces,
+            _neighbours: neighbours,
             _tables: tables,
         })
     }

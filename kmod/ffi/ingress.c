@@ -8,6 +8,7 @@
 #include <net/ip.h>
 #include <net/ip6_route.h>
 #include <net/ndisc.h>
+#include <net/netevent.h>
 #include <net/route.h>
 #include <net/xfrm.h>
 
@@ -151,18 +152,54 @@ static __always_inline u32 next_hop4(const struct dst_entry *dst,
 	return rt->rt_gw_family ? (__force u32)rt->rt_gw4 : destination;
 }
 
-static __always_inline bool is_reachable(const struct neighbour *to)
+/* Rises with each change of a neighbour, and before one is let go of. */
+static atomic_t neighbour_news;
+
+static int neighbour_changed(struct notifier_block *block, unsigned long event,
+			     void *info)
 {
-	return to && READ_ONCE(to->nud_state) & NUD_VALID;
+	if (event == NETEVENT_NEIGH_UPDATE)
+		atomic_inc(&neighbour_news);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block neighbour_block = {
+	.notifier_call = neighbour_changed,
+};
+
+int halod_neighbours_watch(void)
+{
+	return register_netevent_notifier(&neighbour_block);
+}
+
+void halod_neighbours_forget(void)
+{
+	unregister_netevent_notifier(&neighbour_block);
+}
+
+/*
+ * The neighbour that was known, if it is still there and answers. Under RCU it
+ * stays: neigh_cleanup_and_release() tells of it first, and what was told
+ * before a grace period is seen by who begins to read after it.
+ */
+static __always_inline struct neighbour *
+known_neighbour(const struct halod_next *next)
+{
+	struct neighbour *to = next->neighbour;
+
+	if (unlikely(next->news != (u32)atomic_read(&neighbour_news) || !to ||
+		     !(READ_ONCE(to->nud_state) & NUD_VALID)))
+		return NULL;
+	return to;
 }
 
 /* Whether nothing is to be done to a packet before it is written and sent. */
 static __always_inline bool is_ready(const struct sk_buff *skb,
-				     const struct net_device *dev,
+				     const struct halod_next *next,
 				     unsigned int len)
 {
 	return skb->len == len && !skb->cloned && !skb->destructor &&
-	       skb_headroom(skb) >= LL_RESERVED_SPACE(dev);
+	       skb_headroom(skb) >= next->reserve;
 }
 
 /* Past an IPv6 router no link header is kept. */
@@ -181,15 +218,17 @@ static __always_inline struct neighbour *obstacle(unsigned long number)
 /* What is left to be done where a packet or its way is not as most are. */
 static struct neighbour *open_rest(struct sk_buff *skb,
 				   const struct net_device *dev,
-				   struct neighbour *to, unsigned int len,
-				   unsigned int mtu)
+				   const struct halod_next *next,
+				   unsigned int len, unsigned int mtu)
 {
+	struct neighbour *to = next->neighbour;
+
 	if (len > mtu &&
 	    !(skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu)))
 		return obstacle(HALOD_OPEN_TOO_BIG);
-	if (!is_reachable(to))
+	if (!to || !(READ_ONCE(to->nud_state) & NUD_VALID))
 		return obstacle(HALOD_OPEN_NO_NEIGHBOUR);
-	if (pskb_trim_rcsum(skb, len) || skb_cow(skb, LL_RESERVED_SPACE(dev)))
+	if (pskb_trim_rcsum(skb, len) || skb_cow(skb, next->reserve))
 		return obstacle(HALOD_OPEN_NO_MEMORY);
 	/* As ip_rcv_core() would. */
 	skb_orphan(skb);
@@ -198,6 +237,7 @@ static struct neighbour *open_rest(struct sk_buff *skb,
 
 static noinline struct neighbour *open_rest4(struct sk_buff *skb,
 					     const struct dst_entry *dst,
+					     struct halod_next *next,
 					     u32 destination, unsigned int len)
 {
 	struct net_device *dev = dst_dev_rcu(dst);
@@ -207,16 +247,23 @@ static noinline struct neighbour *open_rest4(struct sk_buff *skb,
 		return obstacle(HALOD_OPEN_STALE);
 	if (!keeps_header4(dst))
 		return obstacle(HALOD_OPEN_NO_NEIGHBOUR);
-	if (!mtu4_is_usual(dst, dev))
+	next->mtu = mtu;
+	if (!mtu4_is_usual(dst, dev)) {
+		next->mtu = 0;
 		mtu = ip_dst_mtu_maybe_forward(dst, true);
+	}
+	next->reserve = LL_RESERVED_SPACE(dev);
+	/* What changes after this is news. */
+	next->news = atomic_read_acquire(&neighbour_news);
+	next->neighbour = __ipv4_neigh_lookup_noref(dev,
+						    next_hop4(dst, destination));
 	skb_set_transport_header(skb, sizeof(struct iphdr));
-	return open_rest(skb, dev,
-			 __ipv4_neigh_lookup_noref(dev, next_hop4(dst, destination)),
-			 len, mtu);
+	return open_rest(skb, dev, next, len, mtu);
 }
 
 static noinline struct neighbour *open_rest6(struct sk_buff *skb,
 					     const struct dst_entry *dst,
+					     struct halod_next *next,
 					     const void *destination,
 					     unsigned int len)
 {
@@ -226,47 +273,40 @@ static noinline struct neighbour *open_rest6(struct sk_buff *skb,
 	if (dst_metric_locked(dst, RTAX_MTU))
 		mtu = max_t(unsigned int, IPV6_MIN_MTU,
 			    ip6_dst_mtu_maybe_forward(dst, true));
+	next->reserve = LL_RESERVED_SPACE(dev);
+	next->news = atomic_read_acquire(&neighbour_news);
+	next->neighbour =
+		__ipv6_neigh_lookup_noref(dev, rt6_nexthop(dst_rt6_info(dst),
+							   destination));
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
-	return open_rest(skb, dev,
-			 __ipv6_neigh_lookup_noref(dev,
-						   rt6_nexthop(dst_rt6_info(dst),
-							       destination)),
-			 len, mtu);
+	return open_rest(skb, dev, next, len, mtu);
 }
 
 struct neighbour *halod_way_open4(struct sk_buff *skb,
-				  const struct dst_entry *dst, u32 destination,
+				  const struct dst_entry *dst,
+				  struct halod_next *next, u32 destination,
 				  unsigned int len)
 {
-	struct net_device *dev = dst_dev_rcu(dst);
-	struct neighbour *to;
+	struct neighbour *to = known_neighbour(next);
 
-	if (likely(route4_holds(dst) && mtu4_is_usual(dst, dev) &&
-		   len <= mtu4(dst, dev) && keeps_header4(dst) &&
-		   is_ready(skb, dev, len))) {
-		to = __ipv4_neigh_lookup_noref(dev, next_hop4(dst, destination));
-		if (likely(is_reachable(to)))
-			return to;
-	}
-	return open_rest4(skb, dst, destination, len);
+	/* A change of the link's MTU makes an end of the route: fib_netdev_event(). */
+	if (likely(to && route4_holds(dst) && len <= next->mtu &&
+		   is_ready(skb, next, len)))
+		return to;
+	return open_rest4(skb, dst, next, destination, len);
 }
 
 struct neighbour *halod_way_open6(struct sk_buff *skb,
 				  const struct dst_entry *dst,
+				  struct halod_next *next,
 				  const void *destination, unsigned int len)
 {
-	struct net_device *dev = dst_dev_rcu(dst);
-	struct neighbour *to;
+	struct neighbour *to = known_neighbour(next);
 
-	if (likely(!dst_metric_locked(dst, RTAX_MTU) && len <= mtu6(dev) &&
-		   is_ready(skb, dev, len))) {
-		to = __ipv6_neigh_lookup_noref(dev,
-					       rt6_nexthop(dst_rt6_info(dst),
-							   destination));
-		if (likely(is_reachable(to)))
-			return to;
-	}
-	return open_rest6(skb, dst, destination, len);
+	if (likely(to && !dst_metric_locked(dst, RTAX_MTU) &&
+		   len <= mtu6(dst_dev_rcu(dst)) && is_ready(skb, next, len)))
+		return to;
+	return open_rest6(skb, dst, next, destination, len);
 }
 
 /* As neigh_hh_output() does for links whose header is short. */

@@ -45,17 +45,42 @@ enum {
 };
 
 /*
+ * What was found out about a route's next machine for the packet before. All
+ * zero: nothing.
+ */
+struct halod_next {
+	/* Without a reference: see halod_neighbours_watch(). */
+	struct neighbour *neighbour;
+	/* How much was heard of neighbours by then. */
+	u32 news;
+	/* IPv4: the longest packet, as long as the route holds; 0 to be asked for. */
+	u16 mtu;
+	/* Room for the link's header. */
+	u16 reserve;
+};
+
+/*
  * Makes a packet of `len` bytes of IP ready for the way: its headers may be
  * written, padding is off, and there is room for the link's header. Gives the
  * neighbour, or an obstacle. That an IPv4 route still holds is seen here, that
- * an IPv6 one does by halod_route6_holds().
+ * an IPv6 one does by halod_route6_holds(). `next` is the route's, and all of
+ * them have one destination.
  */
 struct neighbour *halod_way_open4(struct sk_buff *skb,
-				  const struct dst_entry *dst, u32 destination,
+				  const struct dst_entry *dst,
+				  struct halod_next *next, u32 destination,
 				  unsigned int len);
 struct neighbour *halod_way_open6(struct sk_buff *skb,
 				  const struct dst_entry *dst,
+				  struct halod_next *next,
 				  const void *destination, unsigned int len);
+
+/*
+ * From the first to the second, neighbours that go are heard of: before one is
+ * freed, a grace period later, no halod_next has it any more. Process context.
+ */
+int halod_neighbours_watch(void);
+void halod_neighbours_forget(void);
 
 /* Sends it, and counts it; the packet is gone. */
 void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,

@@ -27,7 +27,7 @@ use super::skb::Skb;
 use super::way::{Obstacle, Open, Way};
 use crate::packet::{Address, Exit};
 
-/// Lines of each CPU: 256 KiB, as many as there may be clients that say something at a time.
+/// Lines of each CPU: 512 KiB, as many as there may be clients that say something at a time.
 const LINES: usize = 4096;
 
 /// The two bits of congestion control in the type of service.
@@ -225,8 +225,15 @@ pub(super) fn way(found: bindings::halod_way) -> Result<(), Exit> {
     }
 }
 
+/// Nothing is known of the next machine.
+const NOTHING: bindings::halod_next = bindings::halod_next {
+    neighbour: ptr::null_mut(),
+    news: 0,
+    mtu: 0,
+    reserve: 0,
+};
+
 /// A route that was found.
-#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line {
     key: Key,
@@ -238,9 +245,12 @@ struct Line {
     /// Nothing but the ordinary is to be done to packets that take it.
     quick: bool,
     route: *mut bindings::dst_entry,
+    /// The next machine on the route.
+    next: bindings::halod_next,
 }
 
-const _: () = assert!(size_of::<Line>() == 64);
+// The key and what says that the route is still good are in the first line of the processor's cache.
+const _: () = assert!(size_of::<Line>() == 128 && core::mem::offset_of!(Line, next) == 64);
 
 impl Line {
     const EMPTY: Self = Self {
@@ -255,6 +265,7 @@ impl Line {
         redirect: false,
         quick: false,
         route: ptr::null_mut(),
+        next: NOTHING,
     };
 }
 
@@ -315,6 +326,7 @@ impl Line {
                 redirect,
                 quick: quick && !redirect,
                 route: found,
+                next: NOTHING,
             },
         );
         // SAFETY: The line's reference was its own. It may be null.
@@ -427,6 +439,7 @@ impl Routes {
                         redirect: false,
                         quick: false,
                         route: keep,
+                        next: NOTHING,
                     },
                 )
                 .route
@@ -466,7 +479,7 @@ impl Routes {
         // SAFETY: The line holds a reference to the route, which is freed a grace period after
         // the last one.
         let way = unsafe { Way::along(softirq.read_side(), line.route) };
-        way.open(family, skb, &trip.destination, trip.len)
+        way.open(family, skb, &mut line.next, &trip.destination, trip.len)
     }
 
     /// The same after the kernel has found the way; the packet still has no route.
@@ -486,7 +499,7 @@ impl Routes {
         }
         // SAFETY: As in `open`.
         let way = unsafe { Way::along(softirq.read_side(), line.route) };
-        way.open(family, skb, &trip.destination, trip.len)
+        way.open(family, skb, &mut line.next, &trip.destination, trip.len)
             .unwrap_or(Err(Obstacle::NoRoute))
     }
 

@@ -6,6 +6,8 @@
 
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
+use kernel::error::to_result;
+use kernel::prelude::*;
 
 use super::bindings;
 use super::netfilter::Family;
@@ -13,6 +15,26 @@ use super::percpu::PerCpuCounters;
 use super::rcu::ReadSide;
 use super::skb::Skb;
 use crate::packet::{Address, Csum};
+
+/// As long as this lives, what is known of neighbours is forgotten before they are. No hook runs
+/// without it.
+pub(crate) struct NeighboursWatched(());
+
+impl NeighboursWatched {
+    /// Process context.
+    pub(crate) fn begin() -> Result<Self> {
+        // SAFETY: Called once, as the module is loaded; `drop` undoes it.
+        to_result(unsafe { bindings::halod_neighbours_watch() })?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for NeighboursWatched {
+    fn drop(&mut self) {
+        // SAFETY: `begin` has done its part.
+        unsafe { bindings::halod_neighbours_forget() };
+    }
+}
 
 /// A route that packets can be sent along without a look at anything but themselves, the link and
 /// the neighbour.
@@ -66,7 +88,7 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Opens it to a packet of `len` bytes and its padding, to `destination`. The packet's head is
+    /// Opens it to a packet of `len` bytes and its padding, to `destination`, of which `next` is known. The packet's head is
     /// private then, has room for the link's header, and its padding is off. None where the route
     /// no longer holds, which is seen of IPv4 only.
     #[inline(always)]
@@ -74,6 +96,7 @@ impl<'a> Way<'a> {
         self,
         family: Family,
         skb: &'a mut Skb<'_>,
+        next: &mut bindings::halod_next,
         destination: &Address,
         len: usize,
     ) -> Option<Result<Open<'a>, Obstacle>> {
@@ -86,10 +109,10 @@ impl<'a> Way<'a> {
         let neighbour = unsafe {
             match (family, destination) {
                 (Family::V4, Address::V4(bytes)) => {
-                    bindings::halod_way_open4(raw, route, u32::from_ne_bytes(*bytes), len)
+                    bindings::halod_way_open4(raw, route, next, u32::from_ne_bytes(*bytes), len)
                 }
                 (Family::V6, Address::V6(bytes)) => {
-                    bindings::halod_way_open6(raw, route, bytes.as_ptr().cast(), len)
+                    bindings::halod_way_open6(raw, route, next, bytes.as_ptr().cast(), len)
                 }
                 _ => ptr::null_mut(),
             }

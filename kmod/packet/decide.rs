@@ -111,10 +111,7 @@ pub fn usual_node(table: &impl Source, packet: &Packet) -> Option<(Address, u16)
         return None;
     }
     let node = table.view().node_at(place);
-    match table.view().node_place(place, node, &packet.dst) {
-        Forward::To { address, port } => Some((address, port)),
-        _ => None,
-    }
+    table.view().rewritten(place, node, &packet.dst)
 }
 
 /// The same of packets from nodes: [`Exit::Reverse`].

@@ -419,31 +419,46 @@ impl<'a> View<'a> {
     /// for none).
     #[inline(always)]
     pub(super) fn node_place(&self, place: Place, node: u16, vip: &Address) -> Forward {
-        let Some(node) = usize::from(node).checked_sub(1) else {
-            return Forward::Drop(Exit::DropNoNode);
-        };
-        let Some(addresses) = self.nodes.get(node) else {
+        if let Some((address, port)) = self.rewritten(place, node, vip) {
+            return Forward::To { address, port };
+        }
+        let index = usize::from(node).checked_sub(1);
+        let Some(addresses) = index.and_then(|index| self.nodes.get(index)) else {
             return Forward::Drop(Exit::DropNoNode);
         };
         let address = match vip {
             Address::V4(_) => addresses.v4.map(Address::V4),
             Address::V6(_) => addresses.v6.map(Address::V6),
         };
-        // Cannot overflow: both were indexes of arrays of at most 4,096 and 64.
-        let base = node
-            .wrapping_mul(self.listeners.len())
-            .wrapping_add(usize::from(place.listener));
-        match (address, self.bases.get(base)) {
-            (Some(address), Some(0)) => Forward::As {
+        match address {
+            Some(address) => Forward::As {
                 address,
                 deliver: self.deliver_of(place),
             },
-            (Some(address), Some(base)) => Forward::To {
-                address,
-                port: base.wrapping_add(place.offset),
-            },
-            _ => Forward::Drop(Exit::DropNoAddress),
+            None => Forward::Drop(Exit::DropNoAddress),
         }
+    }
+
+    /// The same where packets are rewritten: all that most of them need.
+    #[inline(always)]
+    pub(super) fn rewritten(
+        &self,
+        place: Place,
+        node: u16,
+        vip: &Address,
+    ) -> Option<(Address, u16)> {
+        let node = usize::from(node).checked_sub(1)?;
+        let addresses = self.nodes.get(node)?;
+        // Cannot overflow: both were indexes of arrays of at most 4,096 and 64. 0 where packets keep theirs.
+        let base = node
+            .wrapping_mul(self.listeners.len())
+            .wrapping_add(usize::from(place.listener));
+        let base = *self.bases.get(base).filter(|base| **base != 0)?;
+        let address = match vip {
+            Address::V4(_) => Address::V4(addresses.v4?),
+            Address::V6(_) => Address::V6(addresses.v6?),
+        };
+        Some((address, base.wrapping_add(place.offset)))
     }
 
     /// The same as [`lookup`](Self::lookup), sooner where an address has one range of a protocol.
