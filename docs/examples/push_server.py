@@ -21,9 +21,9 @@ from contextlib import suppress
 
 from aiohttp import web
 
-# How often a stream looks into the store by itself, in seconds: as a rule, and while its route has moved
-# and its user is still here, for applications publish to the new node already.
-LOOK, LOOK_MOVED = 15, 0.2
+# How often a node looks into the store for what was published elsewhere, in seconds: while a route has moved and
+# its users are still here, applications publish to the new node already.
+LOOK = 0.2
 
 
 class Store:
@@ -45,6 +45,10 @@ class Store:
         query = "SELECT id, text FROM messages WHERE user = ? AND id > ? ORDER BY id"
         return self._db.execute(query, (user, last)).fetchall()
 
+    def users_after(self, last):
+        """Whom the messages (id, user) since the one with the id `last` are for."""
+        return self._db.execute("SELECT id, user FROM messages WHERE id > ? ORDER BY id", (last,)).fetchall()
+
     def last(self):
         """The largest id, 0 where there is no message."""
         return self._db.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0]
@@ -60,7 +64,7 @@ class Stream:
         last = request.headers.get("Last-Event-ID") or request.query.get("after")
         self.last = server.store.last() if last is None else int(last)
         self.wake = asyncio.Event()
-        self._server = server
+        self._store = server.store
         # A connection of a route that has moved is from before, and was named before it became a stream.
         self.asked = server.moved(self.port)
 
@@ -68,12 +72,11 @@ class Stream:
         """The user's messages (id, text), until the user is asked to reconnect."""
         while True:
             self.wake.clear()
-            for self.last, text in self._server.store.after(self.user, self.last):
+            for self.last, text in self._store.after(self.user, self.last):
                 yield self.last, text
             if self.asked:
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), LOOK_MOVED if self._server.moved(self.port) else LOOK)
+            await self.wake.wait()
 
 
 class Server:
@@ -148,6 +151,18 @@ class Server:
             answer.headers["Connection"] = "close"
             answer.force_close()
 
+    async def look(self):
+        """Wakes streams whose users got messages by way of other nodes."""
+        last = self.store.last()
+        while True:
+            await asyncio.sleep(LOOK)
+            if new := self.store.users_after(last):
+                last, users = new[-1][0], {user for _, user in new}
+                for streams in self._streams.values():
+                    for stream in streams.values():
+                        if stream.user in users:
+                            stream.wake.set()
+
     async def follow(self):
         """Follows the agent's events."""
         while True:
@@ -177,8 +192,6 @@ class Server:
     def _leaves(self, routes, left_ms):
         for port in self._ports(routes):
             self._moved[port] = time.monotonic() + left_ms / 1000
-            for stream in self._streams[port].values():
-                stream.wake.set()  # from now on it looks for messages by itself
 
     def _ports(self, routes):
         bases = self.options.browsers[0], self.options.apps[0]
@@ -225,7 +238,7 @@ async def main():
     app.add_routes([web.get("/sub", server.subscribe), web.post("/pub", server.publish)])
     app.on_response_prepare.append(server.name)
     await listen(app, server.options)
-    await server.follow()
+    await asyncio.gather(server.look(), server.follow())
 
 
 if __name__ == "__main__":

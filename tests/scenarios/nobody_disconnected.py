@@ -69,7 +69,7 @@ def run(lab: Lab) -> None:
         agent = cluster.machine(number).agent
         active.remove(f"n{number}")
         table.step(f"n{number} leaves", lambda: agent.signal(signal.SIGTERM), *active)
-    until("the last drains to end", lambda: not cluster.kernel.status()["draining"], every=0.2)
+    until("the last drains to end", lambda: not cluster.kernel.status()["draining"], DRAIN, every=0.2)
     leavers = [cluster.machine(number).agent for number in NODES if f"n{number}" not in active]
     equal([agent.wait() for agent in leavers], [0] * 7, "exit codes of the agents that left")
 
