@@ -24,6 +24,7 @@ VIPS = (VIP4, VIP6)
 QUESTION = b"q" * 64  # long enough for a packet that is ordinary
 MANY = 500
 AT_ONCE = 50  # of them
+NOBODY = "02:00:00:00:00:99"
 NARROW = 1280
 DROPS = """
 table inet drops {
@@ -169,23 +170,36 @@ def ipsec(rig: Rig) -> None:
 
 
 def neighbours(rig: Rig) -> None:
-    """The client's link address is forgotten: the answer waits for it on the long way."""
+    """The client's link address is another: answers go there at once. It is forgotten: the answer waits for it on the long way."""
+    rig.all_fast("with the client's link address")
+    known = [f"neighbour replace {CLIENTS.address(family)} dev {CLIENTS.port} nud permanent lladdr {NOBODY}" for family in (4, 6)]
+    ip_batch(known, rig.net.halod)
+    for vip in VIPS:
+        equal(rig.answer(vip, timeout=1), "", f"who answers at {vip} with nobody at the client's link address")
+    rig.kernel.settle()
     ip_batch([f"neighbour del {CLIENTS.address(family)} dev {CLIENTS.port}" for family in (4, 6)], rig.net.halod)
     rig.slow("slow_neighbour", "without the client's link address", fast=1)
 
 
 def mtu(rig: Rig) -> None:
-    """The route to n1 is narrow: what is too big is answered by the kernel, and the client learns it."""
+    """The route to n1 is narrow, or its link: what is too big is answered by the kernel at once, and the client learns it."""
     ways = [f"route %s {addresses.node(1).v4}/32 dev {BRIDGE} mtu {NARROW}", f"route %s {addresses.node(1).v6}/128 dev {BRIDGE} mtu lock {NARROW}"]
-    ip_batch([way % "add" for way in ways], rig.net.halod)
-    for vip in VIPS:
-        before = rig.counts()
-        transfer(rig.net.clients, vip, 128 << 10, f"{vip}, narrow")
-        grown = rig.grown(before)
-        check(grown.get("slow_too_big", 0) > 0 and grown.get("fast", 0) > 0, f"too big and not, {vip}: {grown}")
-    ip_batch([way % "del" for way in ways], rig.net.halod)
-    for family in (4, 6):
-        rig.net.clients.run("ip", f"-{family}", "route", "flush", "cache")
+    link = f"link set {BRIDGE} mtu %d"
+    for what, narrow, wide in (
+        ("route", [way % "add" for way in ways], [way % "del" for way in ways]),
+        ("link", [link % NARROW], [link % 1500]),
+    ):
+        rig.all_fast(f"before the {what} is narrow")
+        ip_batch(narrow, rig.net.halod)
+        for vip in VIPS:
+            before = rig.counts()
+            transfer(rig.net.clients, vip, 128 << 10, f"{vip}, narrow {what}")
+            grown = rig.grown(before)
+            check(grown.get("slow_too_big", 0) > 0 and grown.get("fast", 0) > 0, f"too big and not, {vip}, narrow {what}: {grown}")
+        ip_batch(wide, rig.net.halod)
+        for family in (4, 6):
+            rig.net.clients.run("ip", f"-{family}", "route", "flush", "cache")
+        rig.kernel.settle()
 
 
 @contextmanager
