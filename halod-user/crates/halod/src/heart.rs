@@ -144,7 +144,7 @@ impl<K: Kernel> Heart<K> {
                 },
                 change = next(&mut self.changes) => self.kernel_changed(change).await,
                 _ = check.tick() => {
-                    self.hear(self.peers.conns()).await;
+                    self.hear_all().await;
                     self.check_kernel().await;
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
                 }
@@ -191,12 +191,17 @@ impl<K: Kernel> Heart<K> {
         (deadline <= Instant::now()).then_some(deadline)
     }
 
-    /// Hears the heartbeats that wait at these connections.
-    async fn hear(&mut self, conns: Vec<ConnId>) {
-        for conn in conns {
-            if let Some((message, at)) = self.peers.beat(conn) {
-                self.handle(Event::Message { conn, message }, at, at).await;
-            }
+    /// Hears the heartbeat that waits at a connection; tells when it came.
+    async fn hear(&mut self, conn: ConnId) -> Option<Instant> {
+        let (message, at) = self.peers.beat(conn)?;
+        self.handle(Event::Message { conn, message }, at, at).await;
+        Some(at)
+    }
+
+    /// Hears all heartbeats that wait.
+    async fn hear_all(&mut self) {
+        for conn in self.peers.conns() {
+            self.hear(conn).await;
         }
     }
 
@@ -205,9 +210,9 @@ impl<K: Kernel> Heart<K> {
     async fn hear_expected(&mut self) {
         let soon = self.time(Instant::now()).after(self.half_a_heartbeat_ms());
         for conn in self.cluster.expected(soon) {
-            if let Some((message, at)) = self.peers.beat(conn) {
-                self.handle(Event::Message { conn, message }, at, at).await;
-            } else if let Some(at) = self.peers.last_data(conn) {
+            if self.hear(conn).await.is_none()
+                && let Some(at) = self.peers.last_data(conn)
+            {
                 self.handle(Event::Heard { conn }, at, at).await;
             }
         }
@@ -228,7 +233,11 @@ impl<K: Kernel> Heart<K> {
                     .await;
             }
             Input::Message { conn, message, at } => {
-                self.handle(Event::Message { conn, message }, at, at).await;
+                // What came before it is heard before it, and perhaps a later heartbeat. No
+                // heartbeat comes this way that waited, or it could be heard after that one.
+                let beat = self.hear(conn).await;
+                let now = beat.map_or(at, |beat| at.max(beat));
+                self.handle(Event::Message { conn, message }, now, at).await;
             }
             Input::Closed { conn, wrong, at } => {
                 if let Some(reason) = wrong {
@@ -257,7 +266,7 @@ impl<K: Kernel> Heart<K> {
             Request::NodeDrain { name } => (Command::Drain, name),
             Request::NodeRemove { name } => (Command::Remove, name),
             other => {
-                self.hear(self.peers.conns()).await;
+                self.hear_all().await;
                 // Whoever asked may be gone.
                 let _ = reply.send(self.report(&other));
                 return;

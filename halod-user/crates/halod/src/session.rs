@@ -275,14 +275,11 @@ async fn pass_on<R: AsyncRead + Unpin>(
         let Some(message) = pulse.leave(message) else {
             continue;
         };
-        let now = (message, Instant::now());
-        // What came before it is heard before it.
-        for (message, at) in pulse.take().into_iter().chain([now]) {
-            // Waits while the heart is busy: a node that talks too much only slows itself.
-            let input = Input::Message { conn, message, at };
-            if shared.inputs.send(input).await.is_err() {
-                return (reader, End::Closed);
-            }
+        // Waits while the heart is busy: a node that talks too much only slows itself.
+        let at = Instant::now();
+        let input = Input::Message { conn, message, at };
+        if shared.inputs.send(input).await.is_err() {
+            return (reader, End::Closed);
         }
     }
 }

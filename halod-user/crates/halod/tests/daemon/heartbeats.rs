@@ -129,3 +129,28 @@ async fn an_end_is_seen_behind_what_is_unread() {
     drop(n1);
     assert_eq!(n2.assigned().await, "1-24");
 }
+
+#[tokio::test]
+async fn no_heartbeat_is_heard_after_a_later_one() {
+    let rig = Rig::started(&[]).await;
+    let mut n1 = rig.join(1).await;
+    n1.assigned().await;
+    // Whatever is to be done each second is due together with all that was said meanwhile.
+    rig.kernel.set(|k| k.slow = Duration::from_millis(1_100));
+    let end = Instant::now() + Duration::from_secs(8);
+    let mut seq = 0;
+    while Instant::now() < end {
+        seq += 1;
+        n1.say(r#"{"type":"healthy"}"#).await;
+        n1.say(&format!(r#"{{"type":"heartbeat","seq":{seq}}}"#))
+            .await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    rig.kernel.set(|k| k.slow = Duration::ZERO);
+    n1.say(&format!(
+        r#"{{"type":"heartbeat","seq":{},"load":{{"connections":7}}}}"#,
+        seq + 1
+    ))
+    .await;
+    until_connections(&rig, 7).await;
+}

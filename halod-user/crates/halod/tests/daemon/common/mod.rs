@@ -40,6 +40,8 @@ pub struct MemoryState {
     pub full: u64,
     /// What every commit is refused with.
     pub refuse: Option<&'static str>,
+    /// How long it takes to tell of itself.
+    pub slow: Duration,
     /// The module is unloaded.
     pub gone: bool,
     /// The store, which must have a generation before the kernel gets it.
@@ -143,6 +145,10 @@ impl MemoryState {
 
 impl Kernel for Memory {
     async fn status(&mut self) -> Result<Status> {
+        let slow = self.0.lock().expect("kernel").slow;
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         let state = self.0.lock().expect("kernel");
         state.there()?;
         Ok(Status {
