@@ -65,10 +65,10 @@ class Rounds:
             self._done.result()
         return True
 
-    def stop(self) -> None:
-        """Ends the round that runs; raises what went wrong in any."""
+    def stop(self, seconds: float = 60.0) -> None:
+        """Ends after the round that runs, which may take so long; raises what went wrong in any."""
         self._stop = True
-        self._done.result(60)
+        self._done.result(seconds)
 
     def missing(self) -> list[str]:
         """Messages that did not reach their user exactly once."""

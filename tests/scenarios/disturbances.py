@@ -200,8 +200,8 @@ def reload() -> None:
     try:
         module.unload()
     except RuntimeError as error:
-        # A dump that is under way holds it.
-        check("in use" in str(error), f"rmmod: {error}")
+        # A dump that is under way holds it, as rmmod sees, or only the kernel a moment later.
+        check(any(why in str(error) for why in ("in use", os.strerror(errno.EAGAIN))), f"rmmod: {error}")
     module.load()
 
 

@@ -30,6 +30,7 @@ ROUTES = 240
 CONNECTIONS = int(os.environ.get("CONNECTIONS") or ROUTES)
 SPREAD = int(os.environ.get("SPREAD") or 3)
 DEADLINE = 300 + CONNECTIONS  # seconds
+LONG = 60 + CONNECTIONS  # seconds: a slow machine may take so long for all of them
 DRAIN = 600  # seconds: no drain ends by its deadline
 ARRIVALS = 0.5  # seconds between them
 NODES = range(1, 9)
@@ -50,7 +51,7 @@ def run(lab: Lab) -> None:
     streams = Streams(users, keepalive=10)
     clients = lab.net.clients.resident
     clients.run(streams.start())
-    until("every user to be connected", lambda: all(user.connected for user in users), 60 + CONNECTIONS)
+    until("every user to be connected", lambda: all(user.connected for user in users), LONG)
     arrivals = Arrivals(lab.net.clients, streams)
     rounds = Rounds(lab.net.app, users, "tick", at_once=4, pause=0.02)
     begin = time.monotonic()
@@ -75,7 +76,7 @@ def run(lab: Lab) -> None:
 
     took = time.monotonic() - begin
     arrivals.stop()
-    rounds.stop()
+    rounds.stop(LONG)
     losses = Counter(loss.why for user in users for loss in user.losses)
     broken = [f"user {user.number}: {loss.why}" for user in users for loss in user.losses if loss.why != "asked"]
     refused = [f"user {user.number}: {why}" for user in users for why in user.refused]
@@ -86,7 +87,7 @@ def run(lab: Lab) -> None:
     counters = cluster.kernel.counters()
     equal({name: count for name, count in counters.items() if name.startswith("drop_") and count}, {}, "packets dropped")
     equal(refused, [], "connections that were tried and did not come to be")
-    until("every stream to be complete and in order", lambda: all(map(rounds.complete, users)), 30)
+    until("every stream to be complete and in order", lambda: all(map(rounds.complete, users)), LONG)
     check(losses["asked"] > CONNECTIONS and len(users) > CONNECTIONS, f"users moved and came: {losses}, {len(users)} users")
     clients.run(streams.stop())
 
@@ -133,4 +134,4 @@ class Arrivals:
         """Nobody comes any more, and who has come is connected."""
         self._stop = True
         self._done.result(10)
-        until("the last to be connected", lambda: all(user.connected for user in self._streams.users), 60)
+        until("the last to be connected", lambda: all(user.connected for user in self._streams.users), LONG)
