@@ -152,6 +152,11 @@ static __always_inline u32 next_hop4(const struct dst_entry *dst,
 	return rt->rt_gw_family ? (__force u32)rt->rt_gw4 : destination;
 }
 
+static __always_inline bool is_reachable(const struct neighbour *to)
+{
+	return to && READ_ONCE(to->nud_state) & NUD_VALID;
+}
+
 /* Rises with each change of a neighbour, and before one is let go of. */
 static atomic_t neighbour_news;
 
@@ -185,12 +190,10 @@ void halod_neighbours_forget(void)
 static __always_inline struct neighbour *
 known_neighbour(const struct halod_next *next)
 {
-	struct neighbour *to = next->neighbour;
-
-	if (unlikely(next->news != (u32)atomic_read(&neighbour_news) || !to ||
-		     !(READ_ONCE(to->nud_state) & NUD_VALID)))
+	if (unlikely(next->news != (u32)atomic_read(&neighbour_news) ||
+		     !is_reachable(next->neighbour)))
 		return NULL;
-	return to;
+	return next->neighbour;
 }
 
 /* Whether nothing is to be done to a packet before it is written and sent. */
@@ -217,7 +220,6 @@ static __always_inline struct neighbour *obstacle(unsigned long number)
 
 /* What is left to be done where a packet or its way is not as most are. */
 static struct neighbour *open_rest(struct sk_buff *skb,
-				   const struct net_device *dev,
 				   const struct halod_next *next,
 				   unsigned int len, unsigned int mtu)
 {
@@ -226,7 +228,7 @@ static struct neighbour *open_rest(struct sk_buff *skb,
 	if (len > mtu &&
 	    !(skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu)))
 		return obstacle(HALOD_OPEN_TOO_BIG);
-	if (!to || !(READ_ONCE(to->nud_state) & NUD_VALID))
+	if (!is_reachable(to))
 		return obstacle(HALOD_OPEN_NO_NEIGHBOUR);
 	if (pskb_trim_rcsum(skb, len) || skb_cow(skb, next->reserve))
 		return obstacle(HALOD_OPEN_NO_MEMORY);
@@ -258,7 +260,7 @@ static noinline struct neighbour *open_rest4(struct sk_buff *skb,
 	next->neighbour = __ipv4_neigh_lookup_noref(dev,
 						    next_hop4(dst, destination));
 	skb_set_transport_header(skb, sizeof(struct iphdr));
-	return open_rest(skb, dev, next, len, mtu);
+	return open_rest(skb, next, len, mtu);
 }
 
 static noinline struct neighbour *open_rest6(struct sk_buff *skb,
@@ -279,7 +281,7 @@ static noinline struct neighbour *open_rest6(struct sk_buff *skb,
 		__ipv6_neigh_lookup_noref(dev, rt6_nexthop(dst_rt6_info(dst),
 							   destination));
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
-	return open_rest(skb, dev, next, len, mtu);
+	return open_rest(skb, next, len, mtu);
 }
 
 struct neighbour *halod_way_open4(struct sk_buff *skb,

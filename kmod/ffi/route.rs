@@ -8,7 +8,7 @@
 //! own lookup for the same addresses, device, mark and type of service. It is the kernel too that
 //! says whether that still holds (`dst_check`): no route, device or address of this machine changes
 //! without that. A route is looked up anew after a second all the same, for the few settings
-//! that it does not notice (`rp_filter`).
+//! that it does not notice (`rp_filter`, `ip_forward_use_pmtu`).
 //!
 //! Packets that have just arrived take the same routes, past the kernel's IP layers, where nothing
 //! would be done to them there but what `ffi::way` does.

@@ -88,9 +88,9 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Opens it to a packet of `len` bytes and its padding, to `destination`, of which `next` is known. The packet's head is
-    /// private then, has room for the link's header, and its padding is off. None where the route
-    /// no longer holds, which is seen of IPv4 only.
+    /// Opens it to a packet of `len` bytes and its padding, to `destination`, of which `next` is
+    /// known. The packet's head is private then, has room for the link's header, and its padding
+    /// is off. None where the route no longer holds, which is seen of IPv4 only.
     #[inline(always)]
     pub(super) fn open(
         self,
