@@ -105,6 +105,7 @@ impl From<Obstacle> for Detour {
     fn from(obstacle: Obstacle) -> Self {
         match obstacle {
             Obstacle::NoRoute => Self::Route,
+            Obstacle::Ipsec => Self::Policy,
             Obstacle::TooBig => Self::TooBig,
             Obstacle::NoNeighbour => Self::Neighbour,
             Obstacle::NoMemory => Self::Memory,
@@ -112,37 +113,14 @@ impl From<Obstacle> for Detour {
     }
 }
 
-/// What becomes of a packet.
-#[derive(Clone, Copy)]
-struct Next {
-    trip: Trip,
-    protocol: Protocol,
-    /// What its side is to be: source of an answer, else destination.
-    to: (Address, u16),
-    exit: Exit,
-}
-
-impl Next {
-    #[inline(always)]
-    fn new<const ANSWER: bool>(
-        packet: &Packet,
-        len: usize,
-        service: u8,
-        to: (Address, u16),
-        exit: Exit,
-    ) -> Self {
-        let trip = Trip {
-            source: packet.src,
-            destination: if ANSWER { packet.dst } else { to.0 },
-            service,
-            len,
-        };
-        Self {
-            trip,
-            protocol: packet.protocol,
-            to,
-            exit,
-        }
+/// The way of a packet of `len` bytes whose side is to be `to`: source of an answer, else destination.
+#[inline(always)]
+fn trip<const ANSWER: bool>(packet: &Packet, len: usize, service: u8, to: Address) -> Trip {
+    Trip {
+        source: packet.src,
+        destination: if ANSWER { packet.dst } else { to },
+        service,
+        len,
     }
 }
 
@@ -167,7 +145,7 @@ impl Namespace {
         &self,
         table: &Table,
         arrival: Arrival<'_>,
-        skb: Skb<'_>,
+        mut skb: Skb<'_>,
     ) -> Verdict {
         let softirq = match arrival.plain(family(V6), &skb) {
             Ok(softirq) => softirq,
@@ -187,8 +165,13 @@ impl Namespace {
         let Some(to) = usual else {
             return self.arrived_unusual::<V6, ANSWER>(table, softirq, skb);
         };
-        let next = Next::new::<ANSWER>(&packet, len, service, to, exit);
-        self.send_on::<V6, ANSWER>(table, softirq, skb, next)
+        let trip = trip::<ANSWER>(&packet, len, service, to.0);
+        let next = (packet.protocol, to, exit);
+        match self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next) {
+            Some(verdict) => verdict,
+            // All is asked again, or the usual ones would have to keep the answers.
+            None => self.arrived_unusual::<V6, ANSWER>(table, softirq, skb),
+        }
     }
 
     /// Lets a packet go the long way for a reason that is only asked for of ordinary ones.
@@ -200,13 +183,14 @@ impl Namespace {
         }
     }
 
-    /// The same where the table says more of it than where its route's node is.
+    /// The same where the table says more of it than where its route's node is, or no way there is
+    /// kept.
     #[inline(never)]
     fn arrived_unusual<const V6: bool, const ANSWER: bool>(
         &self,
         table: &Table,
         softirq: Softirq<'_>,
-        skb: Skb<'_>,
+        mut skb: Skb<'_>,
     ) -> Verdict {
         let Some((packet, len, service)) = Self::passable::<V6>(&skb) else {
             return self.detour(Detour::Packet);
@@ -220,53 +204,50 @@ impl Namespace {
         let Decision::Rewrite { to, exit, .. } = packet::decide_packet(table, hook, &packet) else {
             return self.detour(Detour::Exit);
         };
-        let next = Next::new::<ANSWER>(&packet, len, service, to, exit);
-        self.send_on::<V6, ANSWER>(table, softirq, skb, next)
+        let trip = trip::<ANSWER>(&packet, len, service, to.0);
+        let next = (packet.protocol, to, exit);
+        let known = self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next);
+        if let Some(verdict) = known {
+            return verdict;
+        }
+        let routes = &table.routes_found;
+        routes.search(softirq, family(V6), &mut skb, &trip);
+        self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next)
+            .unwrap_or_else(|| self.detour(Detour::Route))
     }
 
-    /// Sends a packet on along the way that is kept.
+    /// Sends a packet on along the way that is kept; None where there is none.
     #[inline(always)]
     fn send_on<const V6: bool, const ANSWER: bool>(
         &self,
         table: &Table,
         softirq: Softirq<'_>,
-        mut skb: Skb<'_>,
-        next: Next,
-    ) -> Verdict {
+        skb: &mut Skb<'_>,
+        trip: &Trip,
+        (protocol, to, exit): (Protocol, (Address, u16), Exit),
+    ) -> Option<Verdict> {
         let routes = &table.routes_found;
-        match routes.open(softirq, family(V6), &mut skb, &next.trip) {
-            Some(Ok(open)) => self.send::<V6, ANSWER>(open, &next),
-            Some(Err(obstacle)) => self.detour(obstacle.into()),
-            // A copy, or all packets would have to be in memory for this call.
-            None => self.send_on_anew::<V6, ANSWER>(table, softirq, skb, &{ next }),
-        }
-    }
-
-    /// Sends a packet on along a way that is yet to be found.
-    #[inline(never)]
-    fn send_on_anew<const V6: bool, const ANSWER: bool>(
-        &self,
-        table: &Table,
-        softirq: Softirq<'_>,
-        mut skb: Skb<'_>,
-        next: &Next,
-    ) -> Verdict {
-        let routes = &table.routes_found;
-        match routes.open_anew(softirq, family(V6), &mut skb, &next.trip) {
-            Ok(open) => self.send::<V6, ANSWER>(open, next),
-            Err(obstacle) => self.detour(obstacle.into()),
-        }
+        Some(match routes.open(softirq, family(V6), skb, trip)? {
+            Ok(open) => self.send::<V6, ANSWER>(open, protocol, to, exit),
+            Err(obstacle) => self.hindered(obstacle),
+        })
     }
 
     /// Rewrites a packet whose way is open, and sends it.
     #[inline(always)]
-    fn send<const V6: bool, const ANSWER: bool>(&self, mut open: Open<'_>, next: &Next) -> Verdict {
+    fn send<const V6: bool, const ANSWER: bool>(
+        &self,
+        mut open: Open<'_>,
+        protocol: Protocol,
+        to: (Address, u16),
+        exit: Exit,
+    ) -> Verdict {
         let side = if ANSWER {
             Side::Source
         } else {
             Side::Destination
         };
-        let (protocol, to, csum) = (next.protocol, next.to, open.csum());
+        let csum = open.csum();
         let written = if V6 {
             open.head()
                 .and_then(|head| packet::send_on_v6(head, protocol, side, to, csum))
@@ -278,8 +259,14 @@ impl Namespace {
         if written.is_none() {
             return self.detour(Detour::Packet);
         }
-        open.send(family(V6), self.fast(), next.exit.index());
+        open.send(family(V6), self.fast(), exit.index());
         Verdict::Stolen
+    }
+
+    /// Lets a packet go the long way, since it cannot be sent on.
+    #[inline(never)]
+    fn hindered(&self, obstacle: Obstacle) -> Verdict {
+        self.detour(obstacle.into())
     }
 
     /// Lets a packet go the long way.

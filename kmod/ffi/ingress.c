@@ -85,7 +85,7 @@ int halod_arrived(const struct sk_buff *skb, const struct net *net, bool v6)
 		return -HALOD_ARRIVED_FRAME;
 	if (rcu_access_pointer(skb->dev->rx_handler))
 		return -HALOD_ARRIVED_DEVICE;
-	if (net_has_ipsec(net) || (v6 && !forwards6(net, skb->dev)))
+	if (v6 && !forwards6(net, skb->dev))
 		return -HALOD_ARRIVED_POLICY;
 	/* There one softirq may get in another's way. */
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !softirq_count())
@@ -102,24 +102,29 @@ static bool source_is_global6(const struct in6_addr *source)
 	       !(type & (IPV6_ADDR_LOOPBACK | IPV6_ADDR_LINKLOCAL));
 }
 
-bool halod_route_is_quick(const struct dst_entry *dst,
-			  const struct sk_buff *skb, bool v6,
-			  const void *source)
+enum halod_quick halod_route_is_quick(const struct dst_entry *dst,
+				      const struct sk_buff *skb, bool v6,
+				      const void *source)
 {
 	const struct net_device *dev = dst_dev_rcu(dst);
 
+	/* A policy that comes makes an end of all routes: rt_genid_bump_all(). */
+	if (net_has_ipsec(dev_net_rcu(dev)))
+		return HALOD_QUICK_BUT_FOR_IPSEC;
 	if (dst->error || dst->lwtstate || dst_xfrm(dst) ||
 	    dev->flags & IFF_LOOPBACK)
-		return false;
+		return HALOD_NOT_QUICK;
 	if (v6)
 		/* Back by the same device the sender is told of a shorter way. */
-		return dev != skb->dev && source_is_global6(source);
+		return dev != skb->dev && source_is_global6(source) ?
+			       HALOD_QUICK : HALOD_NOT_QUICK;
 #ifdef CONFIG_IP_ROUTE_CLASSID
 	if (dst->tclassid)
-		return false;
+		return HALOD_NOT_QUICK;
 #endif
-	return !(dst_rtable(dst)->rt_flags &
-		 (RTCF_BROADCAST | RTCF_MULTICAST | RTCF_LOCAL));
+	return dst_rtable(dst)->rt_flags &
+			       (RTCF_BROADCAST | RTCF_MULTICAST | RTCF_LOCAL) ?
+		       HALOD_NOT_QUICK : HALOD_QUICK;
 }
 
 /* As ip_dst_mtu_maybe_forward() where nobody asks for more than the link. */
@@ -157,14 +162,13 @@ static __always_inline bool is_reachable(const struct neighbour *to)
 	return to && READ_ONCE(to->nud_state) & NUD_VALID;
 }
 
-/* Rises with each change of a neighbour, and before one is let go of. */
-static atomic_t neighbour_news;
+atomic_t halod_neighbour_news;
 
 static int neighbour_changed(struct notifier_block *block, unsigned long event,
 			     void *info)
 {
 	if (event == NETEVENT_NEIGH_UPDATE)
-		atomic_inc(&neighbour_news);
+		atomic_inc(&halod_neighbour_news);
 	return NOTIFY_DONE;
 }
 
@@ -182,29 +186,6 @@ void halod_neighbours_forget(void)
 	unregister_netevent_notifier(&neighbour_block);
 }
 
-/*
- * The neighbour that was known, if it is still there and answers. Under RCU it
- * stays: neigh_cleanup_and_release() tells of it first, and what was told
- * before a grace period is seen by who begins to read after it.
- */
-static __always_inline struct neighbour *
-known_neighbour(const struct halod_next *next)
-{
-	if (unlikely(next->news != (u32)atomic_read(&neighbour_news) ||
-		     !is_reachable(next->neighbour)))
-		return NULL;
-	return next->neighbour;
-}
-
-/* Whether nothing is to be done to a packet before it is written and sent. */
-static __always_inline bool is_ready(const struct sk_buff *skb,
-				     const struct halod_next *next,
-				     unsigned int len)
-{
-	return skb->len == len && !skb->cloned && !skb->destructor &&
-	       skb_headroom(skb) >= next->reserve;
-}
-
 /* Past an IPv6 router no link header is kept. */
 static __always_inline bool keeps_header4(const struct dst_entry *dst)
 {
@@ -213,61 +194,61 @@ static __always_inline bool keeps_header4(const struct dst_entry *dst)
 	return !rt->rt_gw_family || rt->rt_gw_family == AF_INET;
 }
 
-static __always_inline struct neighbour *obstacle(unsigned long number)
+static enum halod_open open_way(struct sk_buff *skb, struct halod_next *next,
+				unsigned int len, unsigned int mtu)
 {
-	return (struct neighbour *)number;
-}
-
-/* What is left to be done where a packet or its way is not as most are. */
-static struct neighbour *open_rest(struct sk_buff *skb,
-				   const struct halod_next *next,
-				   unsigned int len, unsigned int mtu)
-{
-	struct neighbour *to = next->neighbour;
-
+	if (!is_reachable(next->neighbour)) {
+		next->mtu = 0;
+		return HALOD_OPEN_NO_NEIGHBOUR;
+	}
 	if (len > mtu &&
 	    !(skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu)))
-		return obstacle(HALOD_OPEN_TOO_BIG);
-	if (!is_reachable(to))
-		return obstacle(HALOD_OPEN_NO_NEIGHBOUR);
+		return HALOD_OPEN_TOO_BIG;
 	if (pskb_trim_rcsum(skb, len) || skb_cow(skb, next->reserve))
-		return obstacle(HALOD_OPEN_NO_MEMORY);
+		return HALOD_OPEN_NO_MEMORY;
 	/* As ip_rcv_core() would. */
 	skb_orphan(skb);
-	return to;
+	return HALOD_OPEN;
 }
 
-static noinline struct neighbour *open_rest4(struct sk_buff *skb,
-					     const struct dst_entry *dst,
-					     struct halod_next *next,
-					     u32 destination, unsigned int len)
+enum halod_open halod_way_open4(struct sk_buff *skb,
+				const struct dst_entry *dst,
+				struct halod_next *next, u32 destination,
+				unsigned int len)
 {
 	struct net_device *dev = dst_dev_rcu(dst);
 	unsigned int mtu = min_t(unsigned int, mtu4(dst, dev), IP_MAX_MTU);
 
 	if (!route4_holds(dst))
-		return obstacle(HALOD_OPEN_STALE);
+		return HALOD_OPEN_STALE;
 	if (!keeps_header4(dst))
-		return obstacle(HALOD_OPEN_NO_NEIGHBOUR);
-	next->mtu = mtu;
-	if (!mtu4_is_usual(dst, dev)) {
-		next->mtu = 0;
+		return HALOD_OPEN_NO_NEIGHBOUR;
+	/* A change of the link's MTU makes an end of the route: fib_netdev_event(). */
+	next->mtu = mtu4_is_usual(dst, dev) ? mtu : 0;
+	if (!next->mtu)
 		mtu = ip_dst_mtu_maybe_forward(dst, true);
-	}
 	next->reserve = LL_RESERVED_SPACE(dev);
+	next->priority = HALOD_PRIORITY_KEPT;
+	if (READ_ONCE(dev_net_rcu(dev)->ipv4.sysctl_ip_fwd_update_priority))
+		next->priority = rt_tos2priority(ip_hdr(skb)->tos);
 	/* What changes after this is news. */
-	next->news = atomic_read_acquire(&neighbour_news);
+	next->news = atomic_read_acquire(&halod_neighbour_news);
 	next->neighbour = __ipv4_neigh_lookup_noref(dev,
 						    next_hop4(dst, destination));
 	skb_set_transport_header(skb, sizeof(struct iphdr));
-	return open_rest(skb, next, len, mtu);
+	return open_way(skb, next, len, mtu);
 }
 
-static noinline struct neighbour *open_rest6(struct sk_buff *skb,
-					     const struct dst_entry *dst,
-					     struct halod_next *next,
-					     const void *destination,
-					     unsigned int len)
+bool halod_way_takes6(const struct dst_entry *dst, unsigned int len)
+{
+	return !dst_metric_locked(dst, RTAX_MTU) &&
+	       len <= mtu6(dst_dev_rcu(dst));
+}
+
+enum halod_open halod_way_open6(struct sk_buff *skb,
+				const struct dst_entry *dst,
+				struct halod_next *next,
+				const void *destination, unsigned int len)
 {
 	struct net_device *dev = dst_dev_rcu(dst);
 	unsigned int mtu = mtu6(dev);
@@ -275,40 +256,14 @@ static noinline struct neighbour *open_rest6(struct sk_buff *skb,
 	if (dst_metric_locked(dst, RTAX_MTU))
 		mtu = max_t(unsigned int, IPV6_MIN_MTU,
 			    ip6_dst_mtu_maybe_forward(dst, true));
+	next->mtu = IP_MAX_MTU;
 	next->reserve = LL_RESERVED_SPACE(dev);
-	next->news = atomic_read_acquire(&neighbour_news);
+	next->news = atomic_read_acquire(&halod_neighbour_news);
 	next->neighbour =
 		__ipv6_neigh_lookup_noref(dev, rt6_nexthop(dst_rt6_info(dst),
 							   destination));
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
-	return open_rest(skb, next, len, mtu);
-}
-
-struct neighbour *halod_way_open4(struct sk_buff *skb,
-				  const struct dst_entry *dst,
-				  struct halod_next *next, u32 destination,
-				  unsigned int len)
-{
-	struct neighbour *to = known_neighbour(next);
-
-	/* A change of the link's MTU makes an end of the route: fib_netdev_event(). */
-	if (likely(to && route4_holds(dst) && len <= next->mtu &&
-		   is_ready(skb, next, len)))
-		return to;
-	return open_rest4(skb, dst, next, destination, len);
-}
-
-struct neighbour *halod_way_open6(struct sk_buff *skb,
-				  const struct dst_entry *dst,
-				  struct halod_next *next,
-				  const void *destination, unsigned int len)
-{
-	struct neighbour *to = known_neighbour(next);
-
-	if (likely(to && !dst_metric_locked(dst, RTAX_MTU) &&
-		   len <= mtu6(dst_dev_rcu(dst)) && is_ready(skb, next, len)))
-		return to;
-	return open_rest6(skb, dst, next, destination, len);
+	return open_way(skb, next, len, mtu);
 }
 
 /* As neigh_hh_output() does for links whose header is short. */
@@ -331,9 +286,10 @@ static __always_inline bool push_header(struct sk_buff *skb,
 
 /* As the kernel does between ip_rcv() and neigh_output(). */
 static __always_inline void way_send(struct sk_buff *skb, struct dst_entry *dst,
-				     struct neighbour *to)
+				     const struct halod_next *next)
 {
 	struct net_device *dev = dst_dev_rcu(dst);
+	struct neighbour *to = next->neighbour;
 
 	skb_forward_csum(skb);
 	skb_clear_tstamp(skb);
@@ -351,26 +307,26 @@ static __always_inline void way_send(struct sk_buff *skb, struct dst_entry *dst,
 }
 
 void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to, void *counters, unsigned int index)
+		     const struct halod_next *next, void *counters,
+		     unsigned int index)
 {
-	const struct net *net = dev_net_rcu(skb->dev);
-
 	this_cpu_inc(counters_of(counters)[index]);
-	skb_set_transport_header(skb, sizeof(struct iphdr));
-	if (READ_ONCE(net->ipv4.sysctl_ip_fwd_update_priority))
-		skb->priority = rt_tos2priority(ip_hdr(skb)->tos);
-	__IP_INC_STATS(net, IPSTATS_MIB_OUTFORWDATAGRAMS);
-	way_send(skb, dst, to);
+	skb->transport_header = skb->network_header + sizeof(struct iphdr);
+	if (next->priority != HALOD_PRIORITY_KEPT)
+		skb->priority = next->priority;
+	__IP_INC_STATS(dev_net_rcu(skb->dev), IPSTATS_MIB_OUTFORWDATAGRAMS);
+	way_send(skb, dst, next);
 }
 
 void halod_way_send6(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to, void *counters, unsigned int index)
+		     const struct halod_next *next, void *counters,
+		     unsigned int index)
 {
 	this_cpu_inc(counters_of(counters)[index]);
-	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
+	skb->transport_header = skb->network_header + sizeof(struct ipv6hdr);
 	__IP6_INC_STATS(dev_net_rcu(skb->dev), ip6_dst_idev(dst),
 			IPSTATS_MIB_OUTFORWDATAGRAMS);
-	way_send(skb, dst, to);
+	way_send(skb, dst, next);
 }
 
 struct net_device *halod_notified_device(const void *info)

@@ -10,6 +10,7 @@
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <net/neighbour.h>
+#include <net/route.h>
 
 /* What is out of the ordinary about a packet that has arrived. */
 enum {
@@ -18,7 +19,7 @@ enum {
 	HALOD_ARRIVED_FRAME,
 	/* Somebody else takes packets off the device. */
 	HALOD_ARRIVED_DEVICE,
-	/* IPsec, or the namespace does not forward. */
+	/* IPv6, and the namespace does not forward. */
 	HALOD_ARRIVED_POLICY,
 	/* This is no softirq that nothing on its CPU interrupts. */
 	HALOD_ARRIVED_CONTEXT,
@@ -31,49 +32,87 @@ int halod_arrived(const struct sk_buff *skb, const struct net *net, bool v6);
  * Whether packets with a route that was found for this one and its kin can be
  * sent without anything else in their way.
  */
-bool halod_route_is_quick(const struct dst_entry *dst,
-			  const struct sk_buff *skb, bool v6,
-			  const void *source);
-
-/* What keeps a packet from going along a route at once: numbers where a neighbour would be. */
-enum {
-	/* The route no longer holds. */
-	HALOD_OPEN_STALE = 1,
-	HALOD_OPEN_TOO_BIG,
-	HALOD_OPEN_NO_NEIGHBOUR,
-	HALOD_OPEN_NO_MEMORY,
+enum halod_quick {
+	HALOD_QUICK,
+	HALOD_NOT_QUICK,
+	HALOD_QUICK_BUT_FOR_IPSEC,
 };
+
+enum halod_quick halod_route_is_quick(const struct dst_entry *dst,
+				      const struct sk_buff *skb, bool v6,
+				      const void *source);
+
+/*
+ * Places in what the kernel crate does not know: whether a route still holds
+ * (see route4_holds()), and whether a neighbour answers.
+ */
+enum {
+	HALOD_AT_OBSOLETE = offsetof(struct dst_entry, obsolete),
+	HALOD_AT_GENID = offsetof(struct rtable, rt_genid),
+	HALOD_AT_NUD_STATE = offsetof(struct neighbour, nud_state),
+};
+
+enum {
+	HALOD_OBSOLETE_IF_OTHER_GENID = DST_OBSOLETE_FORCE_CHK,
+	HALOD_CONNECTED = NUD_CONNECTED,
+};
+
+/* Rises with each change of a neighbour, and before one is let go of. */
+extern atomic_t halod_neighbour_news;
 
 /*
  * What was found out about a route's next machine for the packet before. All
  * zero: nothing.
  */
 struct halod_next {
-	/* Without a reference: see halod_neighbours_watch(). */
+	/*
+	 * Without a reference: while there is no news, it stays under RCU.
+	 * neigh_cleanup_and_release() tells of it first, and what was told
+	 * before a grace period is seen by who begins to read after it.
+	 */
 	struct neighbour *neighbour;
 	/* How much was heard of neighbours by then. */
 	u32 news;
-	/* IPv4: the longest packet, as long as the route holds; 0 to be asked for. */
+	/*
+	 * The longest packet, where the neighbour is known; else 0. IPv4: as long as
+	 * the route holds, or 0 to be asked for. IPv6: see halod_way_takes6().
+	 */
 	u16 mtu;
 	/* Room for the link's header. */
 	u16 reserve;
+	/* IPv4: the packet's, by its type of service; or this. */
+	u16 priority;
+#define HALOD_PRIORITY_KEPT 0xffff
+};
+
+/* What keeps a packet from going along a route at once, if anything. */
+enum halod_open {
+	HALOD_OPEN,
+	/* The route no longer holds. */
+	HALOD_OPEN_STALE,
+	HALOD_OPEN_TOO_BIG,
+	HALOD_OPEN_NO_NEIGHBOUR,
+	HALOD_OPEN_NO_MEMORY,
 };
 
 /*
- * Makes a packet of `len` bytes of IP ready for the way: its headers may be
- * written, padding is off, and there is room for the link's header. Gives the
- * neighbour, or an obstacle. That an IPv4 route still holds is seen here, that
- * an IPv6 one does by halod_route6_holds(). `next` is the route's, and all of
- * them have one destination.
+ * Finds out about a route's next machine, and makes a packet of `len` bytes of
+ * IP ready for it: its headers may be written, padding is off, and there is
+ * room for the link's header. That an IPv4 route still holds is seen here, that
+ * an IPv6 one does by halod_route6_holds(). All packets of a `next` have one
+ * destination.
  */
-struct neighbour *halod_way_open4(struct sk_buff *skb,
-				  const struct dst_entry *dst,
-				  struct halod_next *next, u32 destination,
-				  unsigned int len);
-struct neighbour *halod_way_open6(struct sk_buff *skb,
-				  const struct dst_entry *dst,
-				  struct halod_next *next,
-				  const void *destination, unsigned int len);
+enum halod_open halod_way_open4(struct sk_buff *skb,
+				const struct dst_entry *dst,
+				struct halod_next *next, u32 destination,
+				unsigned int len);
+enum halod_open halod_way_open6(struct sk_buff *skb,
+				const struct dst_entry *dst,
+				struct halod_next *next,
+				const void *destination, unsigned int len);
+
+/* Whether a packet of `len` bytes of IPv6 is not too long for a way. */
+bool halod_way_takes6(const struct dst_entry *dst, unsigned int len);
 
 /*
  * From the first to the second, neighbours that go are heard of: before one is
@@ -84,9 +123,11 @@ void halod_neighbours_forget(void);
 
 /* Sends it, and counts it; the packet is gone. */
 void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to, void *counters, unsigned int index);
+		     const struct halod_next *next, void *counters,
+		     unsigned int index);
 void halod_way_send6(struct sk_buff *skb, struct dst_entry *dst,
-		     struct neighbour *to, void *counters, unsigned int index);
+		     const struct halod_next *next, void *counters,
+		     unsigned int index);
 
 /* Devices. */
 struct net_device *halod_notified_device(const void *info);

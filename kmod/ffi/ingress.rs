@@ -27,7 +27,7 @@ pub(crate) enum Oddity {
     Frame,
     /// Somebody else takes packets off the device.
     Device,
-    /// IPsec, or the namespace does not forward.
+    /// IPv6, and the namespace does not forward.
     Policy,
     /// This is no softirq that nothing on its CPU interrupts.
     Context,
@@ -42,11 +42,18 @@ pub(crate) enum Oddity {
 #[derive(Clone, Copy)]
 pub(crate) struct Softirq<'a> {
     cpu: usize,
+    net: *const bindings::net,
     /// Hooks run under RCU.
     read_side: ReadSide<'a>,
 }
 
 impl<'a> Softirq<'a> {
+    /// The network namespace in which it is, valid for `'a`.
+    #[inline(always)]
+    pub(super) fn net(self) -> *const bindings::net {
+        self.net
+    }
+
     #[inline(always)]
     pub(super) fn cpu(self) -> usize {
         self.cpu
@@ -80,6 +87,7 @@ impl<'a> Arrival<'a> {
             // INVARIANT: It was looked for.
             cpu @ 0.. => Ok(Softirq {
                 cpu: cpu as usize,
+                net: self.state.net,
                 read_side: self.read_side,
             }),
             DEVICE => Err(Oddity::Device),
@@ -138,8 +146,8 @@ pub(super) unsafe fn meets_nobody(
 }
 
 /// The hook of the kernel's security module in POST_ROUTING, where there is one, as `harmless` has
-/// found it. It is part of the kernel and stays what it is.
-static SECURITY: Atomic<usize> = Atomic::new(0);
+/// found it; no hook's address before. It is part of the kernel and stays what it is.
+static SECURITY: Atomic<usize> = Atomic::new(usize::MAX);
 
 /// Whether the hooks in POST_ROUTING are ours and the security module's.
 ///
@@ -155,7 +163,7 @@ unsafe fn is_usual(entries: *const bindings::nf_hook_entries) -> bool {
             2 => {
                 let first = (*entries).hooks.as_ptr().cast::<bindings::nf_hook_entry>();
                 let hook = (*first).hook.map_or(0, |hook| hook as usize);
-                hook != 0 && hook == SECURITY.as_ptr().cast_const().read_volatile()
+                hook == SECURITY.as_ptr().cast_const().read_volatile()
             }
             _ => false,
         }

@@ -8,7 +8,7 @@
 //! own lookup for the same addresses, device, mark and type of service. It is the kernel too that
 //! says whether that still holds (`dst_check`): no route, device or address of this machine changes
 //! without that. A route is looked up anew after a second all the same, for the few settings
-//! that it does not notice (`rp_filter`, `ip_forward_use_pmtu`).
+//! that it does not notice (`rp_filter`, `ip_forward_use_pmtu`, `ip_forward_update_priority`).
 //!
 //! Packets that have just arrived take the same routes, past the kernel's IP layers, where nothing
 //! would be done to them there but what `ffi::way` does.
@@ -231,6 +231,7 @@ const NOTHING: bindings::halod_next = bindings::halod_next {
     news: 0,
     mtu: 0,
     reserve: 0,
+    priority: 0,
 };
 
 /// A route that was found.
@@ -242,8 +243,8 @@ struct Line {
     until: u32,
     /// The machine would rather have the packet's sender use another way.
     redirect: bool,
-    /// Nothing but the ordinary is to be done to packets that take it.
-    quick: bool,
+    /// What keeps all packets from being sent along it at once.
+    obstacle: Option<Obstacle>,
     route: *mut bindings::dst_entry,
     /// The next machine on the route.
     next: bindings::halod_next,
@@ -263,7 +264,7 @@ impl Line {
         cookie: 0,
         until: 0,
         redirect: false,
-        quick: false,
+        obstacle: None,
         route: ptr::null_mut(),
         next: NOTHING,
     };
@@ -301,7 +302,7 @@ impl Line {
     /// Has the kernel find the packet's route, and keeps it where that may be. The packet, which
     /// had no route, has it then; and may have one where it is not kept.
     #[inline(never)]
-    fn find(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) -> bool {
+    fn find(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) {
         let skb = skb.as_ptr();
         let v6 = family == Family::V6;
         let [source, destination] = key.ends(family);
@@ -311,12 +312,16 @@ impl Line {
         let found =
             unsafe { bindings::halod_route_find(skb, v6, source, destination, &mut cookie) };
         if found.is_null() {
-            return false;
+            return;
         }
         // SAFETY: The lookup has set it.
         let redirect = !v6 && unsafe { bindings::halod_skb_redirects(skb) };
         // SAFETY: The route was just found, for this packet.
-        let quick = unsafe { bindings::halod_route_is_quick(found, skb, v6, source) };
+        let obstacle = match unsafe { bindings::halod_route_is_quick(found, skb, v6, source) } {
+            bindings::halod_quick_HALOD_QUICK if !redirect => None,
+            bindings::halod_quick_HALOD_QUICK_BUT_FOR_IPSEC => Some(Obstacle::Ipsec),
+            _ => Some(Obstacle::NoRoute),
+        };
         let former = core::mem::replace(
             self,
             Self {
@@ -324,26 +329,24 @@ impl Line {
                 cookie,
                 until: now.wrapping_add(bindings::HALOD_SECOND),
                 redirect,
-                quick: quick && !redirect,
+                obstacle,
                 route: found,
                 next: NOTHING,
             },
         );
         // SAFETY: The line's reference was its own. It may be null.
         unsafe { bindings::dst_release(former.route) };
-        true
     }
 
     /// The same for a packet that is to be left without a route.
     #[inline(never)]
-    fn search(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) -> bool {
+    fn search(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) {
         let raw = skb.as_ptr();
         // SAFETY: The packet has not reached the IP layers, whose part of it this clears.
         unsafe { bindings::halod_skb_forget_route(raw) };
-        let found = self.find(family, skb, key, now);
+        self.find(family, skb, key, now);
         // SAFETY: As above.
         unsafe { bindings::halod_skb_forget_route(raw) };
-        found
     }
 }
 
@@ -437,7 +440,7 @@ impl Routes {
                         cookie,
                         until: now.wrapping_add(bindings::HALOD_SECOND),
                         redirect: false,
-                        quick: false,
+                        obstacle: Some(Obstacle::NoRoute),
                         route: keep,
                         next: NOTHING,
                     },
@@ -452,10 +455,10 @@ impl Routes {
     }
 
     /// Opens the way of a packet that has just arrived and has no route, where one is kept by which
-    /// packets can be sent at once. None where there is none: see `open_anew`.
+    /// packets can be sent at once. None where there is none: see `search`.
     #[inline(always)]
     pub(crate) fn open<'a>(
-        &self,
+        &'a self,
         softirq: Softirq<'a>,
         family: Family,
         skb: &'a mut Skb<'_>,
@@ -473,34 +476,36 @@ impl Routes {
         if !good {
             return None;
         }
-        if !line.quick {
-            return Some(Err(Obstacle::NoRoute));
+        if let Some(obstacle) = line.obstacle {
+            return Some(Err(obstacle));
         }
         // SAFETY: The line holds a reference to the route, which is freed a grace period after
-        // the last one.
-        let way = unsafe { Way::along(softirq.read_side(), line.route) };
-        way.open(family, skb, &mut line.next, &trip.destination, trip.len)
+        // the last one. Lines are of one network namespace.
+        let way = unsafe {
+            Way::along(
+                softirq.read_side(),
+                softirq.net(),
+                line.route,
+                &mut line.next,
+            )
+        };
+        way.open(family, skb, &trip.destination, trip.len)
     }
 
-    /// The same after the kernel has found the way; the packet still has no route.
-    pub(crate) fn open_anew<'a>(
+    /// Has the kernel find the way of a packet that has just arrived, and keeps it if that may be. The
+    /// packet has no route, before and after.
+    pub(crate) fn search(
         &self,
-        softirq: Softirq<'a>,
+        softirq: Softirq<'_>,
         family: Family,
-        skb: &'a mut Skb<'_>,
+        skb: &mut Skb<'_>,
         trip: &Trip,
-    ) -> Result<Open<'a>, Obstacle> {
+    ) {
         let key = Key::of_trip(skb, trip);
         // SAFETY: No other line is borrowed in this function.
-        let line = unsafe { self.line_at(softirq, family, &key) };
-        let line = line.ok_or(Obstacle::NoRoute)?;
-        if !line.search(family, skb, key, now()) || !line.quick {
-            return Err(Obstacle::NoRoute);
+        if let Some(line) = unsafe { self.line_at(softirq, family, &key) } {
+            line.search(family, skb, key, now());
         }
-        // SAFETY: As in `open`.
-        let way = unsafe { Way::along(softirq.read_side(), line.route) };
-        way.open(family, skb, &mut line.next, &trip.destination, trip.len)
-            .unwrap_or(Err(Obstacle::NoRoute))
     }
 
     /// The line of a softirq's CPU in which a route is kept, or would be.

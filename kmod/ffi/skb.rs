@@ -66,6 +66,21 @@ impl Skb<'_> {
         }
     }
 
+    /// Whether what is in one piece of it may be written, nobody is to be told when it is gone, and
+    /// there are at least `reserve` bytes free in front of it.
+    #[inline(always)]
+    pub(super) fn is_free(&self, reserve: usize) -> bool {
+        let skb = self.skb.as_ptr();
+        // SAFETY: By the type invariants; the union's second field is there while the packet is in no
+        // list. `data` is at or after `head`.
+        unsafe {
+            let owner = &raw const (*skb).__bindgen_anon_3.__bindgen_anon_1.destructor;
+            bindings::sk_buff::cloned_raw(skb) == 0
+                && owner.cast::<usize>().read() == 0
+                && ((*skb).data as usize).wrapping_sub((*skb).head as usize) >= reserve
+        }
+    }
+
     /// Calls `read` with [`WINDOW`] bytes from `start` on, or as many as there are.
     #[inline(always)]
     pub(crate) fn with_window<R>(&self, start: usize, read: impl FnOnce(&[u8]) -> R) -> R {

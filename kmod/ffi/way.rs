@@ -5,7 +5,7 @@
 //! C headers: `include/net/neighbour.h`, `include/net/dst.h`
 
 use core::marker::PhantomData;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -15,6 +15,12 @@ use super::percpu::PerCpuCounters;
 use super::rcu::ReadSide;
 use super::skb::Skb;
 use crate::packet::{Address, Csum};
+
+const OPEN: bindings::halod_open = bindings::halod_open_HALOD_OPEN;
+const STALE: bindings::halod_open = bindings::halod_open_HALOD_OPEN_STALE;
+const TOO_BIG: bindings::halod_open = bindings::halod_open_HALOD_OPEN_TOO_BIG;
+const NO_NEIGHBOUR: bindings::halod_open = bindings::halod_open_HALOD_OPEN_NO_NEIGHBOUR;
+const NO_MEMORY: bindings::halod_open = bindings::halod_open_HALOD_OPEN_NO_MEMORY;
 
 /// As long as this lives, what is known of neighbours is forgotten before they are. No hook runs
 /// without it.
@@ -41,10 +47,12 @@ impl Drop for NeighboursWatched {
 ///
 /// # Invariants
 ///
-/// `route` is valid for `'a`, and one that `halod_route_is_quick` has said yes to.
-#[derive(Clone, Copy)]
+/// `route` is valid for `'a`, and one that `halod_route_is_quick` has said yes to. `next` is what is
+/// known of its next machine, and nobody else's for `'a`. Both are of the network namespace `net`.
 pub(crate) struct Way<'a> {
     route: NonNull<bindings::dst_entry>,
+    next: &'a mut bindings::halod_next,
+    net: *const bindings::net,
     _read_side: ReadSide<'a>,
 }
 
@@ -53,6 +61,8 @@ pub(crate) struct Way<'a> {
 pub(crate) enum Obstacle {
     /// There is no such route.
     NoRoute,
+    /// There are IPsec policies.
+    Ipsec,
     /// It is longer than the link or the route allows.
     TooBig,
     /// The next machine's link address is not known.
@@ -65,76 +75,129 @@ pub(crate) enum Obstacle {
 ///
 /// # Invariants
 ///
-/// `neighbour` and `route` are valid for `'a`. The packet, a valid one that nobody else has, is ready
-/// for them: what is in one piece of it may be written.
+/// `route` and what `next` knows are valid for `'a`. The packet, a valid one that nobody else has, is
+/// ready for them: what is in one piece of it may be written.
 pub(crate) struct Open<'a> {
-    route: NonNull<bindings::dst_entry>,
-    neighbour: NonNull<bindings::neighbour>,
     skb: NonNull<bindings::sk_buff>,
+    route: NonNull<bindings::dst_entry>,
+    next: &'a bindings::halod_next,
     _borrowed: PhantomData<(ReadSide<'a>, &'a mut bindings::sk_buff)>,
 }
 
 impl<'a> Way<'a> {
     /// # Safety
     ///
-    /// `route` is not null and, throughout `'a`, as the type's invariants say.
+    /// `route` is not null and, throughout `'a`, as the type's invariants say; so are the others.
     #[inline(always)]
-    pub(super) unsafe fn along(read_side: ReadSide<'a>, route: *mut bindings::dst_entry) -> Self {
+    pub(super) unsafe fn along(
+        read_side: ReadSide<'a>,
+        net: *const bindings::net,
+        route: *mut bindings::dst_entry,
+        next: &'a mut bindings::halod_next,
+    ) -> Self {
         Self {
             // INVARIANT: By the function's contract.
             // SAFETY: As above.
             route: unsafe { NonNull::new_unchecked(route) },
+            next,
+            net,
             _read_side: read_side,
         }
     }
 
-    /// Opens it to a packet of `len` bytes and its padding, to `destination`, of which `next` is
-    /// known. The packet's head is private then, has room for the link's header, and its padding
-    /// is off. None where the route no longer holds, which is seen of IPv4 only.
+    /// Opens it to a packet of `len` bytes and its padding, to `destination`. The packet's head is
+    /// private then, has room for the link's header, and its padding is off. None where the route
+    /// no longer holds, which is seen of IPv4 only.
     #[inline(always)]
     pub(super) fn open(
         self,
         family: Family,
         skb: &'a mut Skb<'_>,
-        next: &mut bindings::halod_next,
         destination: &Address,
         len: usize,
     ) -> Option<Result<Open<'a>, Obstacle>> {
-        const STALE: usize = bindings::HALOD_OPEN_STALE as usize;
-        const TOO_BIG: usize = bindings::HALOD_OPEN_TOO_BIG as usize;
-        const NO_MEMORY: usize = bindings::HALOD_OPEN_NO_MEMORY as usize;
-        const LAST: usize = NO_MEMORY;
-        let (raw, route, len) = (skb.as_ptr(), self.route.as_ptr(), len as u32);
+        let (raw, route) = (skb.as_ptr(), self.route.as_ptr());
+        let bytes = u32::try_from(len).unwrap_or(u32::MAX);
         // SAFETY: By the type invariants of both, and under RCU, where neighbours stay.
-        let neighbour = unsafe {
+        let open = unsafe {
             match (family, destination) {
-                (Family::V4, Address::V4(bytes)) => {
-                    bindings::halod_way_open4(raw, route, next, u32::from_ne_bytes(*bytes), len)
+                (Family::V4, Address::V4(to)) => {
+                    if self.is_ready(skb, len) && self.holds4() {
+                        OPEN
+                    } else {
+                        let to = u32::from_ne_bytes(*to);
+                        bindings::halod_way_open4(raw, route, self.next, to, bytes)
+                    }
                 }
-                (Family::V6, Address::V6(bytes)) => {
-                    bindings::halod_way_open6(raw, route, next, bytes.as_ptr().cast(), len)
+                (Family::V6, Address::V6(to)) => {
+                    if self.is_ready(skb, len) && bindings::halod_way_takes6(route, bytes) {
+                        OPEN
+                    } else {
+                        let to = to.as_ptr().cast();
+                        bindings::halod_way_open6(raw, route, self.next, to, bytes)
+                    }
                 }
-                _ => ptr::null_mut(),
+                _ => NO_NEIGHBOUR,
             }
         };
-        if neighbour as usize > LAST {
-            return Some(Ok(Open {
+        match open {
+            OPEN => Some(Ok(Open {
                 // INVARIANT: It was just opened, to a packet that is borrowed for `'a`.
-                route: self.route,
-                // SAFETY: Neither is 0.
-                neighbour: unsafe { NonNull::new_unchecked(neighbour) },
-                // SAFETY: As above.
+                // SAFETY: It is not null.
                 skb: unsafe { NonNull::new_unchecked(raw) },
+                route: self.route,
+                next: self.next,
                 _borrowed: PhantomData,
-            }));
-        }
-        match neighbour as usize {
+            })),
             STALE => None,
             TOO_BIG => Some(Err(Obstacle::TooBig)),
             NO_MEMORY => Some(Err(Obstacle::NoMemory)),
             _ => Some(Err(Obstacle::NoNeighbour)),
         }
     }
+
+    /// Whether the next machine is known and answers, and nothing is to be done to a packet of `len`
+    /// bytes before it is written and sent there.
+    #[inline(always)]
+    fn is_ready(&self, skb: &Skb<'_>, len: usize) -> bool {
+        let next = &self.next;
+        // SAFETY: Others write this, atomically.
+        let news = unsafe { (&raw const bindings::halod_neighbour_news.counter).read_volatile() };
+        if next.news != news as u32 || len > next.mtu.into() {
+            return false;
+        }
+        // SAFETY: It is known, or `mtu` would be 0. Without news it is still there, and by the read
+        // side stays so.
+        let state: u8 = unsafe { field(next.neighbour, bindings::HALOD_AT_NUD_STATE) };
+        u32::from(state) & bindings::HALOD_CONNECTED as u32 != 0
+            && skb.len() == len
+            && skb.is_free(next.reserve.into())
+    }
+
+    /// Whether an IPv4 route still holds, as `ipv4_dst_check` has it.
+    #[inline(always)]
+    fn holds4(&self) -> bool {
+        let route = self.route.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            let obsolete: i16 = field(route, bindings::HALOD_AT_OBSOLETE);
+            let genid: i32 = field(route, bindings::HALOD_AT_GENID);
+            i32::from(obsolete) == bindings::HALOD_OBSOLETE_IF_OTHER_GENID
+                && genid == (&raw const (*self.net).ipv4.rt_genid.counter).read_volatile()
+        }
+    }
+}
+
+/// A field that others may write meanwhile, atomically.
+///
+/// # Safety
+///
+/// `object` is valid, and has such a field so many bytes from its start.
+#[inline(always)]
+unsafe fn field<O, T: Copy>(object: *const O, offset: impl Into<i64>) -> T {
+    let field = object.cast::<u8>().wrapping_offset(offset.into() as isize);
+    // SAFETY: By the function's contract.
+    unsafe { field.cast::<T>().read_volatile() }
 }
 
 impl Open<'_> {
@@ -165,14 +228,13 @@ impl Open<'_> {
         counters: &PerCpuCounters<N>,
         index: usize,
     ) {
-        let (skb, route) = (self.skb.as_ptr(), self.route.as_ptr());
-        let neighbour = self.neighbour.as_ptr();
+        let (skb, route, next) = (self.skb.as_ptr(), self.route.as_ptr(), self.next);
         let (counters, index) = counters.place(index);
         // SAFETY: By the type invariants. The packet is the kernel's from here on.
         unsafe {
             match family {
-                Family::V4 => bindings::halod_way_send4(skb, route, neighbour, counters, index),
-                Family::V6 => bindings::halod_way_send6(skb, route, neighbour, counters, index),
+                Family::V4 => bindings::halod_way_send4(skb, route, next, counters, index),
+                Family::V6 => bindings::halod_way_send6(skb, route, next, counters, index),
             }
         }
     }

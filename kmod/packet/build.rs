@@ -279,17 +279,22 @@ fn sort_ranges(bucket: &mut Bucket, ranges: &mut [Range]) -> Result<(), (Range, 
     }
     bucket.count = kept;
     let kept = ranges.get(..kept as usize).unwrap_or(&[]);
-    bucket.only = [Protocol::Tcp, Protocol::Udp].map(|protocol| only(kept, protocol));
+    bucket.few = [Protocol::Tcp, Protocol::Udp].map(|protocol| few(kept, protocol));
     Ok(())
 }
 
-/// The only range of a protocol, if there is just one.
-fn only(ranges: &[Range], protocol: Protocol) -> Range {
+/// The ranges of a protocol, if there are no more than two, by their ports alone.
+fn few(ranges: &[Range], protocol: Protocol) -> [Range; 2] {
     let all = key(protocol, 0)..=key(protocol, u16::MAX);
-    let mut of_protocol = ranges.iter().filter(|range| all.contains(&range.first));
-    match (of_protocol.next(), of_protocol.next()) {
-        (Some(range), None) => *range,
-        _ => Range::NONE,
+    let of_protocol = ranges.iter().filter(|range| all.contains(&range.first));
+    let mut by_port = of_protocol.map(|range| Range {
+        first: range.first & u32::from(u16::MAX),
+        ..*range
+    });
+    let few = [by_port.next(), by_port.next()].map(|range| range.unwrap_or(Range::NONE));
+    match by_port.next() {
+        None => few,
+        Some(_) => [Range::NONE; 2],
     }
 }
 

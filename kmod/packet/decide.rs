@@ -103,10 +103,11 @@ pub fn decide_packet(table: &impl Source, hook: Hook, packet: &Packet) -> Decisi
 }
 
 /// Where nearly all packets from clients go: what [`decide_packet`] says of one that is simply
-/// [`Exit::Forward`], in fewer instructions. None where that is to be asked.
+/// [`Exit::Forward`], in fewer instructions. None where that is to be asked, as where an address has
+/// more than two listeners of a protocol.
 #[inline(always)]
 pub fn usual_node(table: &impl Source, packet: &Packet) -> Option<(Address, u16)> {
-    let place = table.view().exposed_by_port(packet)?;
+    let place = table.view().exposed_by_few_ports(packet)?;
     if !table.view().draining.is_empty() {
         return None;
     }
@@ -120,7 +121,7 @@ pub fn usual_vip(table: &impl Source, packet: &Packet) -> Option<(Address, u16)>
     if !table.view().draining.is_empty() {
         return None;
     }
-    let place = table.view().served_at_rest(packet)?;
+    let place = table.view().served_by_few(packet)?;
     table.view().vip_of(place)
 }
 

@@ -108,11 +108,12 @@ pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
 /// TCP or UDP. [`parse_v4`] gives the same, and reads all others.
 #[inline(always)]
 pub fn ordinary_v4(head: &[u8; 40]) -> Option<Packet> {
-    let (&[first, _, _, _, _, _, f0, f1, _, number, _, _], rest) =
-        head.split_first_chunk::<12>()?;
+    let (&[first, ..], rest) = head.split_first_chunk::<6>()?;
+    let (&fragment, rest) = rest.split_first_chunk::<2>()?;
+    let (&[_, number, ..], rest) = rest.split_first_chunk::<4>()?;
     let (&src, rest) = rest.split_first_chunk::<4>()?;
     let &dst = rest.first_chunk::<4>()?;
-    if first != 0x45 || u16::from_ne_bytes([f0, f1]) & MORE_OR_OFFSET.to_be() != 0 {
+    if first != 0x45 || u16::from_ne_bytes(fragment) & MORE_OR_OFFSET.to_be() != 0 {
         return None;
     }
     let protocol = Protocol::from_number(number)?;

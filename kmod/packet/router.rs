@@ -27,8 +27,10 @@ pub fn passable_v4(head: &[u8; 40], len: usize) -> Option<usize> {
         .wrapping_add(u64::from(destination));
     let total = (u32::from_be(first) & 0xffff) as usize;
     let ttl = u32::from_be(third) >> 24;
-    // One's complement: the sum of all is 2^16 - 1 where the checksum is right.
-    let right = sum % 0xffff == 0;
+    // One's complement: the sum of all is a multiple of 2^16 - 1 where the checksum is right. Just
+    // those, times that number's inverse modulo 2^64, are no more than this.
+    const MOST: u64 = u64::MAX / 0xffff;
+    let right = sum.wrapping_mul(MOST).wrapping_neg() <= MOST;
     (right && total <= len && total >= head.len() && ttl > 1).then_some(total)
 }
 

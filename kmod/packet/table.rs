@@ -120,8 +120,9 @@ pub struct Bucket {
     /// Its ranges: where they start, and how many.
     pub(super) start: u32,
     pub(super) count: u32,
-    /// The one of TCP, and that of UDP, where there is just one: nearly always.
-    pub(super) only: [Range; 2],
+    /// Those of TCP, and those of UDP, where there are no more than two: nearly always. Their first are
+    /// without the protocol.
+    pub(super) few: [[Range; 2]; 2],
 }
 
 /// A listener's ports on an address.
@@ -238,6 +239,18 @@ pub(super) struct Place {
     pub(super) listener: u16,
 }
 
+impl Place {
+    /// Of a port in a range, where the route is the port's.
+    #[inline(always)]
+    fn at_port(range: &Range, offset: u16) -> Place {
+        Place {
+            route: offset,
+            offset,
+            listener: range.listener,
+        }
+    }
+}
+
 /// What [`View::forward`] says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Forward {
@@ -282,12 +295,12 @@ impl<'a> View<'a> {
         Some(self.place(found, true, || (packet.src, packet.sport)))
     }
 
-    /// The same where the route has a port of its own.
+    /// The same where the route has a port of its own, and the VIP few listeners of a protocol.
     #[inline(always)]
-    pub(super) fn exposed_by_port(&self, packet: &Packet) -> Option<Place> {
-        let found =
-            self.lookup_only(&packet.dst, Owner::Listener, packet.protocol, packet.dport)?;
-        (found.0.span != 0).then(|| self.place(found, false, || (packet.src, packet.sport)))
+    pub(super) fn exposed_by_few_ports(&self, packet: &Packet) -> Option<Place> {
+        let (range, offset) =
+            self.among_few(&packet.dst, Owner::Listener, packet.protocol, packet.dport)?;
+        (range.span != 0).then(|| Place::at_port(range, offset))
     }
 
     /// The route and listener that a packet from a node is of. A function of the source address,
@@ -300,11 +313,13 @@ impl<'a> View<'a> {
         Some(self.place(found, draining, || (packet.dst, packet.dport)))
     }
 
-    /// The same while nothing drains, and so the route is not asked.
+    /// The same while nothing drains, and so the route is not asked, where the node has few ranges of
+    /// ports of a protocol.
     #[inline(always)]
-    pub(super) fn served_at_rest(&self, packet: &Packet) -> Option<Place> {
-        let found = self.lookup_only(&packet.src, Owner::Node, packet.protocol, packet.sport)?;
-        Some(self.place(found, false, || (packet.dst, packet.dport)))
+    pub(super) fn served_by_few(&self, packet: &Packet) -> Option<Place> {
+        let (range, offset) =
+            self.among_few(&packet.src, Owner::Node, packet.protocol, packet.sport)?;
+        Some(Place::at_port(range, offset))
     }
 
     /// The place that a range and a port's offset in it are for a client; of one port the route only
@@ -461,25 +476,23 @@ impl<'a> View<'a> {
         Some((address, base.wrapping_add(place.offset)))
     }
 
-    /// The same as [`lookup`](Self::lookup), sooner where an address has one range of a protocol.
+    /// The same as [`lookup`](Self::lookup), sooner, among the few ranges of an address and protocol.
     #[inline(always)]
-    fn lookup_only(
+    fn among_few(
         &self,
         address: &Address,
         owner: Owner,
         protocol: Protocol,
         port: u16,
     ) -> Option<(&'a Range, u16)> {
-        let bucket = self.find(address, owner)?;
-        let key = key(protocol, port);
-        let [tcp, udp] = &bucket.only;
-        let only = match protocol {
+        let [tcp, udp] = &self.find(address, owner)?.few;
+        let [one, other] = match protocol {
             Protocol::Tcp => tcp,
             Protocol::Udp => udp,
         };
-        match only.offset(key) {
-            Some(offset) => Some((only, offset)),
-            None => among(self.ranges_of(bucket), key),
+        match one.offset(port.into()) {
+            Some(offset) => Some((one, offset)),
+            None => Some((other, other.offset(port.into())?)),
         }
     }
 
@@ -506,11 +519,11 @@ impl<'a> View<'a> {
         // Ends at an empty bucket, since at least half of them are.
         for _ in 0..self.buckets.len() {
             let bucket = self.buckets.get(at & mask)?;
+            if bucket.owner == owner && bucket.address == *address {
+                return Some(bucket);
+            }
             if bucket.owner == Owner::Nobody {
                 return None;
-            }
-            if bucket.address == *address {
-                return (bucket.owner == owner).then_some(bucket);
             }
             at = at.wrapping_add(1);
         }

@@ -5,6 +5,7 @@ changes on the machine counts for the very next packet.
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -161,12 +162,18 @@ def firewall(rig: Rig) -> None:
 
 
 def ipsec(rig: Rig) -> None:
-    """A policy for other addresses: all packets are to be asked about."""
-    policy = ("xfrm", "policy", "%s", "src", "10.1.0.0/16", "dst", "10.2.0.0/16", "dir", "fwd")
-    rig.net.halod.run("ip", *(word % "add" if "%" in word else word for word in policy), "action", "allow")
-    equal(rig.state(CLIENTS.port), ("policy", "policy"), "the clients' device with an IPsec policy")
-    rig.slow("slow_policy", "with an IPsec policy")
-    rig.net.halod.run("ip", *(word % "delete" if "%" in word else word for word in policy))
+    """Policies for other addresses: all packets are to be asked about, from the next on, and not a second after they are gone."""
+    ends = {4: ("10.1.0.0/16", "10.2.0.0/16"), 6: ("2001:db8:1::/48", "2001:db8:2::/48")}
+    policies = [("src", source, "dst", destination, "dir", "fwd") for source, destination in ends.values()]
+    rig.all_fast("without IPsec policies")
+    for policy in policies:
+        rig.net.halod.run("ip", "xfrm", "policy", "add", *policy, "action", "allow")
+    equal(rig.state(CLIENTS.port), ("policy", "policy"), "the clients' device with IPsec policies")
+    rig.slow("slow_policy", "with IPsec policies")
+    for policy in policies:
+        rig.net.halod.run("ip", "xfrm", "policy", "delete", *policy)
+    equal(rig.state(CLIENTS.port), ("fast", "fast"), "the clients' device without IPsec policies")
+    time.sleep(1.1)
 
 
 def neighbours(rig: Rig) -> None:
