@@ -41,7 +41,7 @@ pub const MAX_LINE_TO_NODE: usize = 1_048_576;
 
 /// Shortest line of a message that HaloD reads as soon as it comes, in bytes with the `\n`. HaloD may read
 /// shorter ones, as heartbeats are, once so many bytes have come.
-pub const URGENT: usize = 256;
+pub const URGENT: usize = 512;
 
 /// Longest text of a reason (`unhealthy`, `error`), in bytes.
 pub const MAX_REASON: usize = 1024;
