@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::Options;
 use crate::common::{Memory, SOON};
+use crate::stolen::Machine;
 
 /// A kernel that prints the moment of each commit.
 struct Telling(Memory);
@@ -147,22 +148,23 @@ impl Halod {
         fs::read_to_string(format!("/proc/{pid}/{file}")).expect("it runs")
     }
 
-    /// From what `cause` does to the commit that comes of it.
-    pub async fn loss(&mut self, cause: impl FnOnce()) -> Duration {
+    /// From what `cause` does to the commit that comes of it; None if the machine stood still meanwhile.
+    pub async fn loss(&mut self, cause: impl FnOnce()) -> Option<Duration> {
         // Not in step with heartbeats.
         tokio::time::sleep(Duration::from_millis(150 + u64::from(nanos() as u8))).await;
         while self.moments.try_recv().is_ok() {}
-        let before = nanos();
+        let (machine, before) = (Machine::now(), nanos());
         cause();
         let moment = tokio::time::timeout(SOON, self.moments.recv()).await;
         let moment = moment.expect("a commit in time").expect("it runs");
         let took = u64::try_from(moment.saturating_sub(before)).expect("not centuries");
-        Duration::from_nanos(took)
+        let stolen = Machine::now().stolen_since(&machine);
+        (stolen == 0.0).then(|| Duration::from_nanos(took))
     }
 }
 
 fn config(dir: &Path, options: &Options, tls: Option<&Files>) -> String {
-    let reserve = options.losses + 8;
+    let reserve = 2 * options.losses + 8;
     let tls = tls.map_or(String::new(), |files| {
         format!(
             "[nodes.tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n",

@@ -54,6 +54,10 @@ pub struct Figures {
     pub spurious: usize,
     /// How long the nodes themselves stood still at most: the machine does other things too.
     pub late: Duration,
+    /// Per cent of the machine's time that its host gave to others.
+    pub stolen: f64,
+    /// Losses that do not count, since some of it was stolen meanwhile.
+    pub disturbed: usize,
     pub losses: Losses,
 }
 
@@ -78,6 +82,13 @@ impl Figures {
                 format!(
                     "{of}: 99 of 100 losses take {:?}, {LOSS:?} is the most",
                     self.losses.p99
+                ),
+            ),
+            (
+                self.losses.count <= self.disturbed,
+                format!(
+                    "{of}: the machine was disturbed in {} losses",
+                    self.disturbed
                 ),
             ),
             (
@@ -106,6 +117,8 @@ impl Figures {
             "peak_mib": self.peak,
             "spurious_commits": self.spurious,
             "nodes_stood_still_ms": ms(self.late),
+            "stolen_percent": self.stolen,
+            "disturbed_losses": self.disturbed,
             "losses": self.losses.count,
             "loss_to_commit_ms": {
                 "p50": ms(self.losses.p50), "p99": ms(self.losses.p99), "max": ms(self.losses.max),
@@ -117,7 +130,7 @@ impl Figures {
 
 pub fn table(all: &[Figures]) -> String {
     let mut text = format!(
-        "{:8}{:>7}{:>9}{:>8}{:>11}{:>10}{:>9}{:>9}{:>9}{:>10}\n",
+        "{:8}{:>7}{:>9}{:>8}{:>11}{:>10}{:>9}{:>9}{:>9}{:>10}{:>10}{:>11}\n",
         "",
         "nodes",
         "beats/s",
@@ -127,12 +140,14 @@ pub fn table(all: &[Figures]) -> String {
         "p50 ms",
         "p99 ms",
         "max ms",
-        "stall ms"
+        "stall ms",
+        "stolen %",
+        "disturbed"
     );
     for f in all {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         text += &format!(
-            "{:8}{:>7}{:>9.0}{:>8.1}{:>11.1}{:>10.1}{:>9.2}{:>9.2}{:>9.2}{:>10.1}\n",
+            "{:8}{:>7}{:>9.0}{:>8.1}{:>11.1}{:>10.1}{:>9.2}{:>9.2}{:>9.2}{:>10.1}{:>10.1}{:>11}\n",
             f.transport,
             f.nodes,
             f.beats,
@@ -142,7 +157,9 @@ pub fn table(all: &[Figures]) -> String {
             ms(f.losses.p50),
             ms(f.losses.p99),
             ms(f.losses.max),
-            ms(f.late)
+            ms(f.late),
+            f.stolen,
+            f.disturbed
         );
     }
     text

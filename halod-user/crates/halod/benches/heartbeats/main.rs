@@ -5,6 +5,8 @@
 //!
 //! `make bench-heartbeats` runs it in a network namespace in which the nodes' addresses are local, so
 //! that the probe of a dead node's service port is refused as by a machine whose application is gone.
+//! A loss during which the machine's host gave its processors to others does not count, and another is
+//! measured for it: `disturbed` says how many.
 
 #[path = "../../tests/daemon/common/mod.rs"]
 mod common;
@@ -13,6 +15,7 @@ mod figures;
 mod nodes;
 #[path = "../../../halod-tls/tests/common/mod.rs"]
 mod pki;
+mod stolen;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,6 +91,7 @@ async fn measure(options: &Options, transport: &'static str) -> figures::Figures
         nodes.late()
     );
     let (beats, commits, before) = (nodes.beats(), halod.commits(), halod.cpu());
+    let machine = stolen::Machine::now();
     let start = std::time::Instant::now();
     tokio::time::sleep(std::time::Duration::from_secs(options.seconds)).await;
     let seconds = start.elapsed().as_secs_f64();
@@ -101,9 +105,12 @@ async fn measure(options: &Options, transport: &'static str) -> figures::Figures
         "{transport}: {} nodes die, one after another",
         options.losses
     );
-    let mut losses = Vec::new();
-    for _ in 0..options.losses {
-        losses.push(halod.loss(|| nodes.kill()).await);
+    let (mut losses, mut disturbed) = (Vec::new(), 0);
+    while losses.len() < options.losses && disturbed < options.losses {
+        match halod.loss(|| nodes.kill()).await {
+            Some(took) => losses.push(took),
+            None => disturbed += 1,
+        }
     }
     figures::Figures {
         transport,
@@ -114,6 +121,8 @@ async fn measure(options: &Options, transport: &'static str) -> figures::Figures
         peak: halod.memory("VmHWM:"),
         spurious,
         late: late.max(nodes.late()),
+        stolen: stolen::Machine::now().stolen_since(&machine),
+        disturbed,
         losses: figures::Losses::of(losses),
     }
 }
