@@ -35,6 +35,8 @@ class Talk:
     def __init__(self, namespace: Namespace):
         self._spec = Spec.read(paths.SPEC)
         self._tables = Requests(self._spec, SEED)
+        self._dump: list[bytes] = []
+        self._in_force = netlink.Known()
         with namespace.entered():
             self._conversation = netlink.Conversation()
 
@@ -48,7 +50,11 @@ class Talk:
 
     def in_force(self) -> netlink.Known:
         """The table that is dumped."""
-        return self.known(*self.ask("get-table"))
+        dump = self.ask("get-table")
+        # Told apart byte by byte, most of them are the one before, which takes long to read.
+        if dump != self._dump:
+            self._dump, self._in_force = dump, self.known(*dump)
+        return self._in_force
 
     def known(self, *payloads: bytes) -> netlink.Known:
         """What attributes say, but for the generation."""

@@ -76,9 +76,13 @@ class Disturbance(threading.Thread):
         except BaseException as error:
             self.error = error
 
+    def last(self) -> None:
+        """What it does now is the last time."""
+        self._stop_asked.set()
+
     def stop(self) -> None:
         """Lets it finish what it does."""
-        self._stop_asked.set()
+        self.last()
         self.join(120)
         check(not self.is_alive(), f"{self.name}: ends when it is told to")
         if self.error is not None:
@@ -161,6 +165,8 @@ def run(lab: Lab) -> None:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and all(disturbance.error is None for disturbance in disturbances):
         time.sleep(0.2)
+    for disturbance in disturbances:
+        disturbance.last()
     for disturbance in disturbances:
         disturbance.stop()
     for thrower in throwers:

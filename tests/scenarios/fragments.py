@@ -57,7 +57,7 @@ def datagrams(namespace: Namespace, vip: str, what: str) -> None:
         sock.connect((vip, BROWSERS_PORT))
         for number in range(COUNT):
             data = noise.randbytes(SIZE)
-            for patience in (2.0, 10.0):
+            for patience in (1.0, 10.0):
                 sock.settimeout(patience)
                 sock.send(data)
                 try:

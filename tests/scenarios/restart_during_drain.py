@@ -13,7 +13,7 @@ from lab.peer import Peer
 from lab.traffic import Flow, Traffic, ask
 from lab.wait import until
 
-DRAIN = 20.0  # seconds
+DRAIN = 12.0  # seconds
 
 
 def run(lab: Lab) -> None:
