@@ -254,14 +254,18 @@ impl Parser<'_, '_> {
 
     /// An array of u32.
     fn numbers<'b>(&self, attr: &Attr<'b>) -> Result<impl Iterator<Item = u32> + 'b> {
-        let numbers = attr.payload().chunks_exact(4);
-        if !numbers.remainder().is_empty() {
+        let mut rest = attr.payload();
+        if rest.len() % 4 != 0 {
             return Err(self.refuse(
                 attr,
-                format_args!("{} bytes are no array of u32", attr.payload().len()),
+                format_args!("{} bytes are no array of u32", rest.len()),
             ));
         }
-        Ok(numbers.map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes)))
+        Ok(core::iter::from_fn(move || {
+            let (number, others) = rest.split_first_chunk()?;
+            rest = others;
+            Some(u32::from_ne_bytes(*number))
+        }))
     }
 
     fn drain(&self, attr: &Attr<'_>, table: &mut TableRequest) -> Result {
