@@ -34,7 +34,8 @@ enum bench_verify {
 	BENCH_COUNT,		/* nothing: it counts and drops */
 	BENCH_EXPECTED,		/* with the record's expectation */
 	BENCH_UNCHANGED,	/* with the frame as it was sent */
-	BENCH_VERIFY_MAX = BENCH_UNCHANGED,
+	BENCH_INSIDE,		/* the same, inside another packet to the address expected */
+	BENCH_VERIFY_MAX = BENCH_INSIDE,
 };
 
 /* An order: frames from `first` on, `frames` of them over and over, until there were `packets`. */

@@ -30,6 +30,8 @@ static unsigned long wrong_told;
 
 /* The parts of a packet. */
 struct view {
+	const u8 *network;
+	unsigned int length;	/* of all that is there, from `network` on */
 	const u8 *addresses;
 	unsigned int addresses_length;
 	const u8 *transport;
@@ -38,27 +40,35 @@ struct view {
 	bool header_sound;
 };
 
-/* The packet's parts, where it is TCP or UDP and all there. */
-static bool view_of(const struct sk_buff *skb, struct view *view)
+static bool is_tunnel(const struct view *view)
+{
+	return view->protocol == IPPROTO_IPIP || view->protocol == IPPROTO_IPV6;
+}
+
+/* The packet's parts, where it is TCP, UDP or a packet inside another one, and all there. */
+static __always_inline bool view_of(const u8 *network, unsigned int length,
+				    __be16 protocol, struct view *view)
 {
 	unsigned int header;
 
-	if (skb->protocol == htons(ETH_P_IP)) {
-		const struct iphdr *ip = (const void *)skb->data;
+	view->network = network;
+	view->length = length;
+	if (protocol == htons(ETH_P_IP)) {
+		const struct iphdr *ip = (const void *)network;
 
 		header = sizeof(*ip);
-		if (skb_headlen(skb) < header + sizeof(struct udphdr))
+		if (length < header + sizeof(struct udphdr))
 			return false;
 		view->addresses = (const u8 *)&ip->saddr;
 		view->addresses_length = 8;
 		view->protocol = ip->protocol;
 		view->transport_length = ntohs(ip->tot_len) - header;
 		view->header_sound = ip->ihl == 5 && !ip_fast_csum(ip, 5);
-	} else if (skb->protocol == htons(ETH_P_IPV6)) {
-		const struct ipv6hdr *ip = (const void *)skb->data;
+	} else if (protocol == htons(ETH_P_IPV6)) {
+		const struct ipv6hdr *ip = (const void *)network;
 
 		header = sizeof(*ip);
-		if (skb_headlen(skb) < header + sizeof(struct udphdr))
+		if (length < header + sizeof(struct udphdr))
 			return false;
 		view->addresses = (const u8 *)&ip->saddr;
 		view->addresses_length = 32;
@@ -68,14 +78,27 @@ static bool view_of(const struct sk_buff *skb, struct view *view)
 	} else {
 		return false;
 	}
-	view->transport = skb->data + header;
+	view->transport = network + header;
 	if (view->protocol == IPPROTO_TCP)
 		header += sizeof(struct tcphdr);
 	else if (view->protocol == IPPROTO_UDP)
 		header += sizeof(struct udphdr) + sizeof(__be16);
 	else
-		return false;
-	return skb_headlen(skb) >= header;
+		return is_tunnel(view);
+	return length >= header;
+}
+
+/* The parts of the packet that is inside another one of the same IP version. */
+static bool view_inside(const struct view *outer, struct view *view)
+{
+	bool is4 = outer->addresses_length == 8;
+
+	return outer->header_sound &&
+	       outer->protocol == (is4 ? IPPROTO_IPIP : IPPROTO_IPV6) &&
+	       outer->transport + outer->transport_length == outer->network + outer->length &&
+	       view_of(outer->transport, outer->transport_length,
+		       htons(is4 ? ETH_P_IP : ETH_P_IPV6), view) &&
+	       !is_tunnel(view);
 }
 
 static unsigned int number_of(const struct view *view)
@@ -85,14 +108,14 @@ static unsigned int number_of(const struct view *view)
 	return ntohs(*(const __be16 *)(view->transport + sizeof(struct udphdr)));
 }
 
-static bool checksum_sound(const struct sk_buff *skb, const struct view *view)
+static bool checksum_sound(const struct view *view)
 {
-	const struct ipv6hdr *ip6 = (const void *)skb->data;
-	const struct iphdr *ip = (const void *)skb->data;
+	const struct ipv6hdr *ip6 = (const void *)view->network;
+	const struct iphdr *ip = (const void *)view->network;
 	__wsum sum;
 
 	if (!view->header_sound ||
-	    view->transport + view->transport_length > skb->data + skb_headlen(skb))
+	    view->transport + view->transport_length > view->network + view->length)
 		return false;
 	sum = csum_partial(view->transport, view->transport_length, 0);
 	if (view->addresses_length == 8)
@@ -111,12 +134,12 @@ static const u8 *wanted(const struct bench_record *record, const struct view *vi
 		offsetof(struct iphdr, saddr) : offsetof(struct ipv6hdr, saddr));
 }
 
-static bool as_wanted(const struct sk_buff *skb, const struct view *view)
+static bool as_wanted(const struct view *view)
 {
 	unsigned int number = number_of(view), length = view->addresses_length;
 	const struct bench_record *record;
 
-	if (number >= record_count || !checksum_sound(skb, view))
+	if (number >= record_count || !checksum_sound(view))
 		return false;
 	record = &records[number];
 	if (record->expect_length != length + 4)
@@ -125,16 +148,65 @@ static bool as_wanted(const struct sk_buff *skb, const struct view *view)
 	       !memcmp(view->transport, wanted(record, view) + length, 4);
 }
 
-static void tell_wrong(const struct sk_buff *skb, const struct view *view)
+/* The frame's packet, byte for byte but for what a router changes: the TTL and with it IPv4's checksum. */
+static bool as_sent(const struct bench_record *record, const struct view *view)
 {
-	unsigned int number = number_of(view);
+	const u8 *sent = record->frame + ETH_HLEN;
+	unsigned int at = view->addresses_length == 8 ?
+		offsetof(struct iphdr, ttl) : offsetof(struct ipv6hdr, hop_limit);
+	unsigned int addresses = view->addresses - view->network, i;
+
+	if (record->length - ETH_HLEN != view->length ||
+	    view->network[at] > sent[at] || view->network[at] + 1 < sent[at])
+		return false;
+	for (i = 0; i < addresses; i++) {
+		bool sum = view->addresses_length == 8 &&
+			   i / sizeof(__sum16) == offsetof(struct iphdr, check) / sizeof(__sum16);
+
+		if (i != at && !sum && view->network[i] != sent[i])
+			return false;
+	}
+	return !memcmp(view->addresses, sent + addresses, view->length - addresses);
+}
+
+/* Inside another packet, to the node that the record expects. */
+static bool as_wanted_inside(const struct view *outer)
+{
+	unsigned int length = outer->addresses_length;
+	const struct bench_record *record;
+	struct view view;
+
+	if (!view_inside(outer, &view) || number_of(&view) >= record_count)
+		return false;
+	record = &records[number_of(&view)];
+	return record->expect_length == length + 4 &&
+	       !memcmp(outer->addresses + length / 2, record->expect + length / 2, length / 2) &&
+	       checksum_sound(&view) && as_sent(record, &view);
+}
+
+static noinline bool as_verified(const struct view *view)
+{
+	if (verify == BENCH_INSIDE)
+		return as_wanted_inside(view);
+	return !is_tunnel(view) && as_wanted(view);
+}
+
+static noinline void tell_wrong(const struct view *view)
+{
+	unsigned int number;
 
 	if (test_and_set_bit(0, &wrong_told))
 		return;
+	if (is_tunnel(view)) {
+		scnprintf(first_wrong, sizeof(first_wrong), "a packet inside another one: got %*phN",
+			  (int)min(view->length, 64u), view->network);
+		return;
+	}
+	number = number_of(view);
 	scnprintf(first_wrong, sizeof(first_wrong),
 		  "record %u, checksums %s: got %*phN, wanted addresses and ports %*phN",
-		  number, checksum_sound(skb, view) ? "right" : "wrong",
-		  (int)min(skb_headlen(skb), 64u), skb->data,
+		  number, checksum_sound(view) ? "right" : "wrong",
+		  (int)min(view->length, 64u), view->network,
 		  (int)view->addresses_length + 4,
 		  number < record_count ? wanted(&records[number], view) : (u8 *)"");
 }
@@ -145,10 +217,10 @@ static rx_handler_result_t sink_frame(struct sk_buff **pskb)
 	struct sk_buff *skb = *pskb;
 	struct view view;
 
-	if (!view_of(skb, &view))
+	if (!view_of(skb->data, skb_headlen(skb), skb->protocol, &view))
 		return RX_HANDLER_PASS;
-	if (verify != BENCH_COUNT && !as_wanted(skb, &view)) {
-		tell_wrong(skb, &view);
+	if (verify != BENCH_COUNT && !as_verified(&view)) {
+		tell_wrong(&view);
 		this_cpu_inc(counts.wrong);
 	}
 	this_cpu_inc(counts.sunk);

@@ -19,6 +19,7 @@ NODES = 3
 ROUTES = 24
 PORT = 8000  # route 0
 OTHER_PORT = 7000  # of nobody's
+ONE_PORT = 443  # of all routes, where all belong to the first node
 FLOWS = 64
 FLOW_PORTS = range(61000, 61000 + FLOWS)  # the client's
 NEW_PORT = 1024
@@ -49,6 +50,8 @@ class Traffic(Enum):
     LAST_REVERSE = auto()
     WIDE = auto()  # as FORWARD, spread over the largest table
     WIDE_REVERSE = auto()
+    ONE_PORT = auto()  # as FORWARD, to the port that all routes have
+    ONE_PORT_REVERSE = auto()
     CROWD = auto()  # as FORWARD, each packet from another client
     CROWD_REVERSE = auto()
     ROUTED = auto()  # client to a machine that is no node, by its own address
@@ -167,13 +170,15 @@ class Book:
         if traffic in (Traffic.CROWD, Traffic.CROWD_REVERSE):
             # A record's number has 16 bits: not of every kind.
             return _crowd(traffic, kind, number) if kind.protocol == "tcp" else iter(())
-        if traffic in (Traffic.ANSWER, Traffic.REVERSE, Traffic.LAST_REVERSE, Traffic.WIDE_REVERSE):
+        if traffic in (Traffic.ANSWER, Traffic.REVERSE, Traffic.LAST_REVERSE, Traffic.WIDE_REVERSE, Traffic.ONE_PORT_REVERSE):
             return _from_nodes(traffic, kind, number)
         return _towards_vip(traffic, kind, number, range(NEW_PORT, NEW_PORT + new) if traffic is Traffic.NEW else FLOW_PORTS)
 
 
 def _route(traffic: Traffic, flow: int) -> tuple[int, int]:
     """The node of a flow's route, and the route's port."""
+    if traffic in (Traffic.ONE_PORT, Traffic.ONE_PORT_REVERSE):
+        return 0, ONE_PORT
     route = flow * WIDE_STEP if traffic in (Traffic.WIDE, Traffic.WIDE_REVERSE) else flow % ROUTES
     base = LAST_PORT if traffic in (Traffic.LAST, Traffic.LAST_REVERSE) else PORT
     return route % NODES, base + route

@@ -7,7 +7,7 @@ from lab import module
 from lab.addresses import VIP4, VIP6
 from lab.kernel import Kernel, Listener, Node, Table
 
-from .frames import CROWD, KINDS, LISTENERS, NODES, PORT, ROUTES, TCP4, TCP6, Kind, Traffic, node_address
+from .frames import CROWD, KINDS, LISTENERS, NODES, ONE_PORT, PORT, ROUTES, TCP4, TCP6, Kind, Traffic, node_address
 from .path import FORWARD, NEW, REVERSE, Path, Row
 from .source import Verify
 from .world import World
@@ -21,18 +21,40 @@ def loaded(_: World) -> None:
     module.load()
 
 
-def _table(routes: int = ROUTES, listeners: int = 1, fast_path: str = "off") -> Table:
+def _table(routes: int = ROUTES, listeners: int = 1, fast_path: str = "off", deliver: str = "nat") -> Table:
     """Route r, from 0, belongs to node r % NODES."""
     return Table(
         [1 + route % NODES for route in range(routes)],
         [
-            Listener(f"{protocol}{number}", vip, protocol, PORT + 1000 * number)
+            Listener(f"{protocol}{number}", vip, protocol, PORT + 1000 * number, deliver=deliver)
             for number in range(listeners)
             for vip in (VIP4, VIP6)
             for protocol in ("tcp", "udp")
         ],
-        [Node(node + 1, f"n{node + 1}", (node_address(4, node), node_address(6, node))) for node in range(NODES)],
+        [_node(node) for node in range(NODES)],
         fast_path=fast_path,
+    )
+
+
+def _node(node: int) -> Node:
+    return Node(node + 1, f"n{node + 1}", (node_address(4, node), node_address(6, node)))
+
+
+def _one_port(world: World, select: str, fast_path: str = "off") -> None:
+    """One port for all routes, and one node: where a client's hash leads is none of the frames' business."""
+    loaded(world)
+    Kernel(world.balancer).commit(
+        Table(
+            [1] * ROUTES,
+            [
+                Listener(protocol, vip, protocol, ONE_PORT, select=select)
+                for vip in (VIP4, VIP6)
+                for protocol in ("tcp", "udp")
+            ],
+            [_node(0)],
+            select_key=bytes(range(16)),
+            fast_path=fast_path,
+        )
     )
 
 
@@ -66,6 +88,7 @@ def _rows(*traffic: Traffic, kinds: tuple[Kind, ...] = (TCP4, TCP6)) -> tuple[Ro
     return tuple(Row(one, kind) for one in traffic for kind in kinds)
 
 
+ONE_PORT_ROWS = _rows(Traffic.ONE_PORT, Traffic.ONE_PORT_REVERSE, kinds=KINDS)
 FAST = partial(_commit, fast_path="auto")
 PATHS = (
     Path("halod", f"HaloD, {ROUTES} routes", _commit, FORWARD + REVERSE + NEW),
@@ -89,6 +112,10 @@ PATHS = (
         "halod-drain-current", "HaloD draining, flows of the new node", _drain_from_others,
         _rows(Traffic.FORWARD, Traffic.REVERSE, Traffic.NEW), handshake=True,
     ),
+    Path("halod-dsr", "HaloD, to link addresses (dsr)", partial(_commit, deliver="dsr"), FORWARD + NEW, Verify.UNCHANGED),
+    Path("halod-ipip", "HaloD, inside packets (ipip)", partial(_commit, deliver="ipip"), FORWARD + NEW, Verify.INSIDE),
+    Path("halod-source", "HaloD, one port, by source", partial(_one_port, select="source"), ONE_PORT_ROWS),
+    Path("halod-flow", "HaloD, one port, by flow", partial(_one_port, select="flow"), ONE_PORT_ROWS),
     Path(
         "not-halod", "not HaloD's", _commit,
         _rows(Traffic.ROUTED, Traffic.ROUTED_REVERSE, kinds=KINDS) + _rows(Traffic.BESIDE, Traffic.BESIDE_REVERSE),
@@ -109,6 +136,14 @@ FAST_PATHS = (
     Path(
         "halod-fast-listeners", f"HaloD's fast path, {LISTENERS} listeners", partial(FAST, listeners=LISTENERS),
         _rows(Traffic.LAST, Traffic.LAST_REVERSE),
+    ),
+    Path(
+        "halod-fast-source", "HaloD's fast path, one port, by source",
+        partial(_one_port, select="source", fast_path="auto"), ONE_PORT_ROWS,
+    ),
+    Path(
+        "halod-fast-flow", "HaloD's fast path, one port, by flow",
+        partial(_one_port, select="flow", fast_path="auto"), ONE_PORT_ROWS,
     ),
     Path(
         "not-halod-fast", "not HaloD's, beside the fast path", FAST,

@@ -81,7 +81,7 @@ def measure(path: Path, book: Book, plan: Plan) -> list[Measured]:
     if path.handshake:
         for kind in sorted({row.kind for row in path.rows}):
             for traffic in HANDSHAKE:
-                if traffic in FROM_NODES and path.verify is Verify.UNCHANGED:
+                if traffic in FROM_NODES and path.verify in (Verify.UNCHANGED, Verify.INSIDE):
                     continue  # direct return: the balancer sees no answers
                 send(_end(world, traffic), book.frames(traffic, kind), FLOWS, path.verify)
     return [

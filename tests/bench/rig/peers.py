@@ -154,6 +154,10 @@ PATHS = (
         "ipvs-dr", "IPVS DR", partial(_ipvs, method="-g"),
         tuple(row for row in USUAL if row.traffic is not Traffic.REVERSE), Verify.UNCHANGED, handshake=True, quick=False,
     ),
+    Path(
+        "ipvs-tun", "IPVS TUN", partial(_ipvs, method="-i"),
+        tuple(row for row in USUAL if row.traffic is not Traffic.REVERSE), Verify.INSIDE, handshake=True, quick=False,
+    ),
     Path("nft-flowtable", "nftables DNAT and flowtable", _nft(_dnat, FLOWTABLE), handshake=True, quick=False),
     Path("nft-dnat", "nftables DNAT with conntrack", _nft(_dnat), handshake=True, quick=False),
 )

@@ -28,6 +28,7 @@ class Verify(IntEnum):
     COUNT = 0
     EXPECTED = 1
     UNCHANGED = 2
+    INSIDE = 3
 
 
 def load(records: bytes) -> None:

@@ -15,6 +15,8 @@ TRAFFIC = {
     "last_reverse": "reverse",
     "wide": "existing flow",
     "wide_reverse": "reverse",
+    "one_port": "existing flow",
+    "one_port_reverse": "reverse",
     "crowd": "existing flow",
     "crowd_reverse": "reverse",
     "routed": "to other machines",
@@ -57,7 +59,7 @@ def own(results: Results) -> str:
 
 
 # Those of HaloD's paths that are compared with the others'.
-COMPARED = ("halod", "halod-fast")
+COMPARED = ("halod", "halod-fast", "halod-dsr", "halod-ipip")
 
 
 def is_own(path: str) -> bool:
