@@ -38,13 +38,18 @@ enum bench_verify {
 	BENCH_VERIFY_MAX = BENCH_INSIDE,
 };
 
-/* An order: frames from `first` on, `frames` of them over and over, until there were `packets`. */
+/*
+ * An order: frames from `first` on, `frames` of them over and over, until there were `packets`.
+ * Where there is a `walk`, each packet is from another client: from the frame's source address
+ * plus `walk`, plus one more with each packet. Only TCP over IPv4 can.
+ */
 struct bench_order {
 	struct net_device *device;
 	unsigned int first;
 	unsigned int frames;
 	unsigned int packets;
 	enum bench_verify verify;
+	u32 walk;
 };
 
 /* How an order went. */
@@ -64,7 +69,7 @@ int sink_init(void);
 void sink_exit(void);
 int sink_attach(struct net_device *device);
 void sink_prepare(const struct bench_record *records, unsigned int count,
-		  enum bench_verify verify);
+		  enum bench_verify verify, bool any_client);
 void sink_counts(u64 *sunk, u64 *wrong);
 const char *sink_first_wrong(void);
 

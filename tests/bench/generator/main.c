@@ -7,11 +7,13 @@
  *
  *   records   binary: struct bench_record, as many as there are
  *   sink      "DEVICE": what arrives there is counted and dropped from now on
- *   send      "DEVICE FIRST FRAMES PACKETS VERIFY": struct bench_order; returns when done
+ *   send      "DEVICE FIRST FRAMES PACKETS VERIFY WALK": struct bench_order; returns when done
  *   result    of the last order: a line "sent N sunk N wrong N late N", a line
  *             about the first wrong packet, then a line of ticks for each batch
  */
 #include <linux/debugfs.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/nsproxy.h>
@@ -94,11 +96,14 @@ static const struct file_operations sink_operations = {
 	.llseek = default_llseek,
 };
 
-static bool record_sound(const struct bench_record *record)
+static bool record_sound(const struct bench_record *record, bool walks)
 {
+	const struct iphdr *ip = (const void *)(record->frame + ETH_HLEN);
+
 	return record->length > ETH_HLEN + 40 - 1 &&
 	       record->length <= BENCH_FRAME_MAX &&
-	       record->expect_length <= BENCH_EXPECT_MAX;
+	       record->expect_length <= BENCH_EXPECT_MAX &&
+	       (!walks || (ip->version == 4 && ip->protocol == IPPROTO_TCP));
 }
 
 static int check_order(const struct bench_order *order)
@@ -110,7 +115,7 @@ static int check_order(const struct bench_order *order)
 	    order->frames > record_count - order->first)
 		return -EINVAL;
 	for (i = 0; i < order->frames; i++)
-		if (!record_sound(&records[order->first + i]))
+		if (!record_sound(&records[order->first + i], order->walk))
 			return -EINVAL;
 	return 0;
 }
@@ -126,7 +131,7 @@ static int run_order(const struct bench_order *order)
 	result = (struct bench_result){ .ticks = vcalloc(batches, sizeof(u32)) };
 	if (!result.ticks)
 		return -ENOMEM;
-	sink_prepare(records, record_count, order->verify);
+	sink_prepare(records, record_count, order->verify, order->walk);
 	return source_run(order, records, &result);
 }
 
@@ -139,8 +144,8 @@ static ssize_t send_write(struct file *file, const char __user *from,
 
 	if (error)
 		return error;
-	if (sscanf(text, "%15s %u %u %u %u", name, &order.first, &order.frames,
-		   &order.packets, &order.verify) != 5)
+	if (sscanf(text, "%15s %u %u %u %u %u", name, &order.first, &order.frames,
+		   &order.packets, &order.verify, &order.walk) != 6)
 		return -EINVAL;
 	order.device = find_device(name);
 	if (!order.device)

@@ -6,9 +6,12 @@
  */
 #include <linux/delay.h>
 #include <linux/etherdevice.h>
+#include <linux/ip.h>
 #include <linux/minmax.h>
 #include <linux/skbuff.h>
+#include <linux/tcp.h>
 #include <linux/timex.h>
+#include <net/checksum.h>
 
 #include "bench.h"
 
@@ -23,7 +26,19 @@
 #define BENCH_BEGIN BENCH_MARK("0x2b646c68")
 #define BENCH_END BENCH_MARK("0x2d646c68")
 
-static int send_frame(struct net_device *device, const struct bench_record *record)
+/* The frame, of TCP over IPv4, is from a client so many addresses further on. */
+static void move_client(u8 *frame, u32 steps)
+{
+	struct iphdr *ip = (void *)(frame + ETH_HLEN);
+	struct tcphdr *tcp = (void *)(ip + 1);
+	__be32 moved = htonl(ntohl(ip->saddr) + steps);
+
+	csum_replace4(&ip->check, ip->saddr, moved);
+	csum_replace4(&tcp->check, ip->saddr, moved);
+	ip->saddr = moved;
+}
+
+static int send_frame(struct net_device *device, const struct bench_record *record, u32 steps)
 {
 	void *data = napi_alloc_frag(TRUESIZE);
 	struct sk_buff *skb;
@@ -37,6 +52,8 @@ static int send_frame(struct net_device *device, const struct bench_record *reco
 	}
 	skb_reserve(skb, HEADROOM);
 	skb_put_data(skb, record->frame, record->length);
+	if (steps)
+		move_client(skb->data, steps);
 	skb_reset_mac_header(skb);
 	skb_set_network_header(skb, ETH_HLEN);
 	skb->protocol = eth_hdr(skb)->h_proto;
@@ -48,15 +65,16 @@ static int send_frame(struct net_device *device, const struct bench_record *reco
 /* Sends one batch; returns how many frames were sent. */
 static unsigned int send_batch(const struct bench_order *order,
 			       const struct bench_record *records,
-			       unsigned int at, unsigned int count)
+			       unsigned int at, unsigned int count, u32 steps)
 {
-	unsigned int i;
+	unsigned int i, step = !!steps;
 
 	BENCH_BEGIN;
 	local_bh_disable();
 	for (i = 0; i < count; i++) {
-		if (send_frame(order->device, &records[order->first + at]))
+		if (send_frame(order->device, &records[order->first + at], steps))
 			break;
+		steps += step;
 		if (++at == order->frames)
 			at = 0;
 	}
@@ -83,7 +101,8 @@ int source_run(const struct bench_order *order,
 	while (result->sent < order->packets) {
 		count = min(order->packets - (unsigned int)result->sent, BENCH_BATCH);
 		begin = get_cycles();
-		sent = send_batch(order, records, result->sent % order->frames, count);
+		sent = send_batch(order, records, result->sent % order->frames, count,
+				  order->walk ? order->walk + result->sent : 0);
 		result->ticks[result->batches++] = get_cycles() - begin;
 		result->sent += sent;
 		if (sent != count)

@@ -20,8 +20,11 @@ world      the namespaces of one path
 path       a path of packets, its rows, measuring them
 halod      HaloD's own paths
 peers      everything that HaloD is compared with
+growth     what grows with connections: memory, and the cost of new ones
+commits    how long a commit takes, and whether it costs a packet
 results    figures, net costs, ratios; the file they are kept in
 table      results as a table
+grown      what growth and commits have found, as tables
 plot       results as an SVG
 profile    the functions that a packet's instructions are in
 =========  ====================================================================

@@ -28,6 +28,7 @@ LAST_PORT = PORT + 1000 * (LISTENERS - 1)
 WIDE_STEP = 500  # between the routes of flows in the largest table
 CROWD = 2048  # clients behind the client
 CROWD_NETWORKS = {4: "198.18.0.0/15", 6: "2001:2::/48"}  # RFC 2544, RFC 5180
+SPOOFED_FIRST, SPOOFED_NETWORK = "10.0.0.0", "10.0.0.0/8"
 ELSEWHERE = 200  # machines beside the nodes: n200 and on
 
 MAC_CLIENT, MAC_BALANCER_CLIENTS = bytes.fromhex("020000000302"), bytes.fromhex("020000000301")
@@ -54,6 +55,7 @@ class Traffic(Enum):
     ONE_PORT_REVERSE = auto()
     CROWD = auto()  # as FORWARD, each packet from another client
     CROWD_REVERSE = auto()
+    SPOOFED = auto()  # as OPEN; the first of the addresses that sources which nobody has are counted from
     ROUTED = auto()  # client to a machine that is no node, by its own address
     ROUTED_REVERSE = auto()
     BESIDE = auto()  # client to a node, to a port that is no route's
@@ -172,6 +174,8 @@ class Book:
             return _crowd(traffic, kind, number) if kind.protocol == "tcp" else iter(())
         if traffic in (Traffic.ANSWER, Traffic.REVERSE, Traffic.LAST_REVERSE, Traffic.WIDE_REVERSE, Traffic.ONE_PORT_REVERSE):
             return _from_nodes(traffic, kind, number)
+        if traffic is Traffic.SPOOFED and kind != TCP4:
+            return iter(())
         return _towards_vip(traffic, kind, number, range(NEW_PORT, NEW_PORT + new) if traffic is Traffic.NEW else FLOW_PORTS)
 
 
@@ -186,8 +190,8 @@ def _route(traffic: Traffic, flow: int) -> tuple[int, int]:
 
 def _towards_vip(traffic: Traffic, kind: Kind, number: int, clients: range) -> Iterator[bytes]:
     """From the client to the VIP, to arrive at the node of the route."""
-    client = addresses.CLIENTS.address(kind.family)
-    opening = traffic in (Traffic.OPEN, Traffic.NEW)
+    client = SPOOFED_FIRST if traffic is Traffic.SPOOFED else addresses.CLIENTS.address(kind.family)
+    opening = traffic in (Traffic.OPEN, Traffic.NEW, Traffic.SPOOFED)
     tcp = (SYN, 1000, 0) if opening else (ACK, 1001, 5001)
     template = Template(kind, client, addresses.vip(kind.family), MAC_BALANCER_CLIENTS + MAC_CLIENT, *tcp)
     arrives = [packed(client) + packed(node_address(kind.family, node)) for node in range(NODES)]

@@ -13,6 +13,7 @@ from .source import Verify
 from .world import World
 
 LARGEST = 32768
+FLOW_SLOTS = 65_536  # the module's parameter `flows`
 HOUR = 3_600_000  # ms; no drain ends during the benchmark
 
 
@@ -21,7 +22,7 @@ def loaded(_: World) -> None:
     module.load()
 
 
-def _table(routes: int = ROUTES, listeners: int = 1, fast_path: str = "off", deliver: str = "nat") -> Table:
+def table(routes: int = ROUTES, listeners: int = 1, fast_path: str = "off", deliver: str = "nat") -> Table:
     """Route r, from 0, belongs to node r % NODES."""
     return Table(
         [1 + route % NODES for route in range(routes)],
@@ -58,30 +59,32 @@ def _one_port(world: World, select: str, fast_path: str = "off") -> None:
     )
 
 
-def _commit(world: World, **options: Any) -> None:
+def commit(world: World, **options: Any) -> None:
+    """The usual table, or as `table` has it."""
     loaded(world)
-    Kernel(world.balancer).commit(_table(**options))
+    Kernel(world.balancer).commit(table(**options))
 
 
-def _next(node: int) -> int:
+def next_node(node: int) -> int:
+    """The node after it, in a ring."""
     return node % NODES + 1
 
 
 def _drain_to_others(world: World) -> None:
     """All routes have moved away from the nodes that the flows in the frames are with."""
     loaded(world)
-    table = _table()
-    table.drains = {route: [(node, HOUR)] for route, node in enumerate(table.routes, 1)}
-    table.routes = [_next(node) for node in table.routes]
-    Kernel(world.balancer).commit(table)
+    drained = table()
+    drained.drains = {route: [(node, HOUR)] for route, node in enumerate(drained.routes, 1)}
+    drained.routes = [next_node(node) for node in drained.routes]
+    Kernel(world.balancer).commit(drained)
 
 
-def _drain_from_others(world: World) -> None:
+def drain_from_others(world: World) -> None:
     """All routes have moved to the nodes that the flows in the frames are with, and will be remembered."""
     loaded(world)
-    table = _table()
-    table.drains = {route: [(_next(node), HOUR)] for route, node in enumerate(table.routes, 1)}
-    Kernel(world.balancer).commit(table)
+    drained = table()
+    drained.drains = {route: [(next_node(node), HOUR)] for route, node in enumerate(drained.routes, 1)}
+    Kernel(world.balancer).commit(drained)
 
 
 def _rows(*traffic: Traffic, kinds: tuple[Kind, ...] = (TCP4, TCP6)) -> tuple[Row, ...]:
@@ -89,19 +92,19 @@ def _rows(*traffic: Traffic, kinds: tuple[Kind, ...] = (TCP4, TCP6)) -> tuple[Ro
 
 
 ONE_PORT_ROWS = _rows(Traffic.ONE_PORT, Traffic.ONE_PORT_REVERSE, kinds=KINDS)
-FAST = partial(_commit, fast_path="auto")
+FAST = partial(commit, fast_path="auto")
 PATHS = (
-    Path("halod", f"HaloD, {ROUTES} routes", _commit, FORWARD + REVERSE + NEW),
+    Path("halod", f"HaloD, {ROUTES} routes", commit, FORWARD + REVERSE + NEW),
     Path(
-        "halod-crowd", f"HaloD, {CROWD:,} clients", _commit,
+        "halod-crowd", f"HaloD, {CROWD:,} clients", commit,
         _rows(Traffic.CROWD, Traffic.CROWD_REVERSE),
     ),
     Path(
-        "halod-wide", f"HaloD, {LARGEST:,} routes", partial(_commit, routes=LARGEST),
+        "halod-wide", f"HaloD, {LARGEST:,} routes", partial(commit, routes=LARGEST),
         _rows(Traffic.WIDE, Traffic.WIDE_REVERSE, Traffic.NEW, kinds=KINDS),
     ),
     Path(
-        "halod-listeners", f"HaloD, {LISTENERS} listeners", partial(_commit, listeners=LISTENERS),
+        "halod-listeners", f"HaloD, {LISTENERS} listeners", partial(commit, listeners=LISTENERS),
         _rows(Traffic.LAST, Traffic.LAST_REVERSE),
     ),
     Path(
@@ -109,15 +112,15 @@ PATHS = (
         _rows(Traffic.FORWARD, Traffic.REVERSE),
     ),
     Path(
-        "halod-drain-current", "HaloD draining, flows of the new node", _drain_from_others,
+        "halod-drain-current", "HaloD draining, flows of the new node", drain_from_others,
         _rows(Traffic.FORWARD, Traffic.REVERSE, Traffic.NEW), handshake=True,
     ),
-    Path("halod-dsr", "HaloD, to link addresses (dsr)", partial(_commit, deliver="dsr"), FORWARD + NEW, Verify.UNCHANGED),
-    Path("halod-ipip", "HaloD, inside packets (ipip)", partial(_commit, deliver="ipip"), FORWARD + NEW, Verify.INSIDE),
+    Path("halod-dsr", "HaloD, to link addresses (dsr)", partial(commit, deliver="dsr"), FORWARD + NEW, Verify.UNCHANGED),
+    Path("halod-ipip", "HaloD, inside packets (ipip)", partial(commit, deliver="ipip"), FORWARD + NEW, Verify.INSIDE),
     Path("halod-source", "HaloD, one port, by source", partial(_one_port, select="source"), ONE_PORT_ROWS),
     Path("halod-flow", "HaloD, one port, by flow", partial(_one_port, select="flow"), ONE_PORT_ROWS),
     Path(
-        "not-halod", "not HaloD's", _commit,
+        "not-halod", "not HaloD's", commit,
         _rows(Traffic.ROUTED, Traffic.ROUTED_REVERSE, kinds=KINDS) + _rows(Traffic.BESIDE, Traffic.BESIDE_REVERSE),
         Verify.UNCHANGED,
     ),

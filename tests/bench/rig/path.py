@@ -80,10 +80,7 @@ def measure(path: Path, book: Book, plan: Plan) -> list[Measured]:
     path.setup(world)
     if path.handshake:
         for kind in sorted({row.kind for row in path.rows}):
-            for traffic in HANDSHAKE:
-                if traffic in FROM_NODES and path.verify in (Verify.UNCHANGED, Verify.INSIDE):
-                    continue  # direct return: the balancer sees no answers
-                send(_end(world, traffic), book.frames(traffic, kind), FLOWS, path.verify)
+            shake(world, book, kind, path.verify)
     return [
         Measured(
             path.name,
@@ -93,6 +90,14 @@ def measure(path: Path, book: Book, plan: Plan) -> list[Measured]:
         )
         for row in path.rows
     ]
+
+
+def shake(world: World, book: Book, kind: Kind, verify: Verify) -> None:
+    """The first packets of the flows, as far as the balancer sees them."""
+    for traffic in HANDSHAKE:
+        if traffic in FROM_NODES and verify in (Verify.UNCHANGED, Verify.INSIDE):
+            continue  # direct return: the balancer sees no answers
+        send(_end(world, traffic), book.frames(traffic, kind), FLOWS, verify)
 
 
 def _window(path: Path, world: World, row: Row, frames: Frames, number: int, plan: Plan) -> float:

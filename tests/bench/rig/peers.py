@@ -102,6 +102,16 @@ table netdev balancer{family} {{
 }}"""
 
 
+def dnat(world: World) -> None:
+    """nftables' destination NAT, with connection tracking."""
+    _nft(_dnat)(world)
+
+
+def ipvs_nat(world: World) -> None:
+    """IPVS as a router that rewrites."""
+    _ipvs(world, "-m")
+
+
 def _ipvs(world: World, method: str) -> None:
     """A service a route, with the route's node as its only server."""
     subprocess.run(["modprobe", "ip_vs", f"conn_tab_bits={IPVS_BITS}"], check=True)
@@ -149,7 +159,7 @@ PATHS = (
     Path("tc-bpf", "tc-bpf program", _tc(f"bpf direct-action object-file {PROGRAM} section tc"), V4, quick=False),
     Path("nft-netdev", "nftables at ingress, stateless, fwd", _nft(_netdev), quick=False),
     Path("nft-stateless", "nftables stateless map, untracked", _nft(_stateless), quick=False),
-    Path("ipvs-nat", "IPVS NAT", partial(_ipvs, method="-m"), handshake=True),
+    Path("ipvs-nat", "IPVS NAT", ipvs_nat, handshake=True),
     Path(
         "ipvs-dr", "IPVS DR", partial(_ipvs, method="-g"),
         tuple(row for row in USUAL if row.traffic is not Traffic.REVERSE), Verify.UNCHANGED, handshake=True, quick=False,
@@ -159,5 +169,5 @@ PATHS = (
         tuple(row for row in USUAL if row.traffic is not Traffic.REVERSE), Verify.INSIDE, handshake=True, quick=False,
     ),
     Path("nft-flowtable", "nftables DNAT and flowtable", _nft(_dnat, FLOWTABLE), handshake=True, quick=False),
-    Path("nft-dnat", "nftables DNAT with conntrack", _nft(_dnat), handshake=True, quick=False),
+    Path("nft-dnat", "nftables DNAT with conntrack", dnat, handshake=True, quick=False),
 )

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from .path import Measured
 
@@ -72,8 +73,8 @@ class Results:
             return None
         return net / whole
 
-    def write(self, file: Path) -> None:
-        """Everything, with what follows from the figures, for other programs."""
+    def write(self, file: Path, grown: dict[str, Any]) -> None:
+        """Everything, with what follows from the figures and with what grows, for other programs."""
         rows = [
             {
                 "path": row.path, "traffic": row.traffic, "kind": row.kind, "rounds": row.rounds,
@@ -82,7 +83,7 @@ class Results:
             }
             for row in self.rows
         ]
-        whole = {"unit": "instructions a packet", "kernel": self.kernel, "paths": self.titles, "rows": rows}
+        whole = {"unit": "instructions a packet", "kernel": self.kernel, "paths": self.titles, "rows": rows} | grown
         file.write_text(json.dumps(whole, indent=1) + "\n")
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -31,6 +32,17 @@ class Verify(IntEnum):
     INSIDE = 3
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of an order's packets."""
+
+    lost: int
+    wrong: int
+    first_wrong: str
+    late: int  # batches that were not sunk when their turn was over
+    ticks: list[int]  # of each batch; 0 of a late one
+
+
 def load(records: bytes) -> None:
     """Loads the module with its records."""
     subprocess.run(["insmod", str(MODULE)], check=True)
@@ -43,26 +55,35 @@ def sink(namespace: Namespace, device: str) -> None:
         (ORDERS / "sink").write_text(device)
 
 
-def send(namespace: Namespace, frames: Frames, packets: int, verify: Verify = Verify.COUNT) -> list[float]:
+def send(namespace: Namespace, frames: Frames, packets: int, verify: Verify = Verify.COUNT, walk: int = 0) -> list[float]:
     """Sends packets from eth0, going through the frames; returns what each batch took a packet.
+
+    With `walk` each is from another client, the first from the one so many addresses after the frame's.
 
     In ticks of the processor's counter, which are instructions where QEMU
     counts them. Fails where not every packet arrived. A batch that a timer's
     tick has cut in two is not in the list.
     """
-    with namespace.entered(), _undisturbed():
-        (ORDERS / "send").write_text(f"eth0 {frames.first} {frames.count} {packets} {verify}")
-    first, wrong, *ticks = (ORDERS / "result").read_text().splitlines()
+    with _undisturbed():
+        outcome = deliver(namespace, frames, packets, verify, walk)
+    if outcome.lost:
+        raise Failed(f"of {packets} packets not all arrived: {outcome.lost} did not")
+    if outcome.wrong:
+        raise Failed(f"{outcome.wrong} of {packets} packets arrived wrong; the first: {outcome.first_wrong}")
+    whole = packets // BATCH
+    if outcome.late > 1 + whole * LATE_MOST:
+        raise Failed(f"{outcome.late} of {whole} batches were cut in two")
+    return [tick / BATCH for tick in outcome.ticks[:whole] if tick]
+
+
+def deliver(namespace: Namespace, frames: Frames, packets: int, verify: Verify, walk: int = 0) -> Outcome:
+    """Sends packets as `send` does, however long it takes and whatever becomes of them."""
+    with namespace.entered():
+        (ORDERS / "send").write_text(f"eth0 {frames.first} {frames.count} {packets} {verify} {walk}")
+    first, first_wrong, *ticks = (ORDERS / "result").read_text().splitlines()
     words = first.split()
     counts = {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
-    if (counts["sent"], counts["sunk"]) != (packets, packets):
-        raise Failed(f"of {packets} packets not all arrived: {first}")
-    if counts["wrong"]:
-        raise Failed(f"{counts['wrong']} of {packets} packets arrived wrong; the first: {wrong}")
-    whole = packets // BATCH
-    if counts["late"] > 1 + whole * LATE_MOST:
-        raise Failed(f"{counts['late']} of {whole} batches were cut in two")
-    return [int(tick) / BATCH for tick in ticks[:whole] if tick != "0"]
+    return Outcome(packets - counts["sunk"], counts["wrong"], first_wrong, counts["late"], list(map(int, ticks)))
 
 
 @contextmanager

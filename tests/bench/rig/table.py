@@ -41,7 +41,7 @@ def comparison(results: Results) -> str:
             _number(results.net(row)), _ratio(results.to_ipvs(row)), _ratio(results.to_plain(row)),
         ])
     head = ["path", "existing flow", "new flow", "reverse", "UDP", "IPv6", "net", "net to IPVS NAT", "to plain forwarding"]
-    return _table(head, lines)
+    return markdown(head, lines)
 
 
 def own(results: Results) -> str:
@@ -55,7 +55,7 @@ def own(results: Results) -> str:
             first = next(row for row in found if row)
             title = f"{results.titles[path]}: {TRAFFIC[traffic]}"
             lines.append([title, *(f"{row.figure:,.0f}" if row else "" for row in found), _ratio(results.to_plain(first))])
-    return _table(["path", *(_title(str(kind)) for kind in KINDS), "to plain forwarding"], lines)
+    return markdown(["path", *(_title(str(kind)) for kind in KINDS), "to plain forwarding"], lines)
 
 
 # Those of HaloD's paths that are compared with the others'.
@@ -97,7 +97,8 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _table(head: list[str], lines: list[list[str]]) -> str:
+def markdown(head: list[str], lines: list[list[str]]) -> str:
+    """A table, whose first column is text and the others figures."""
     widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
 
     def row(cells: list[str]) -> str:

@@ -48,6 +48,14 @@ class World:
         for device in (CLIENTS, NODE_LINK):
             source.sink(self.balancer, device)
 
+    def remove(self) -> None:
+        """Takes it all down again."""
+        names = []
+        for namespace in (self.client, self.balancer, self.nodes):
+            names.append(namespace.name)
+            namespace.close()
+        ip_batch([f"netns delete {name}" for name in names])
+
     def _balancer(self) -> list[str]:
         client = addresses.CLIENTS
         machines = [addresses.node(first + n + 1) for first in (0, ELSEWHERE) for n in range(NODES)]
