@@ -4,13 +4,14 @@ import asyncio
 import socket
 from dataclasses import dataclass, field
 
+from .flavour import SLOWER
 from .netns import Namespace
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-def ask(namespace: Namespace, address: str, port: int, protocol: str = "tcp", timeout: float = 5.0) -> str:
+def ask(namespace: Namespace, address: str, port: int, protocol: str = "tcp", timeout: float = 5.0 * SLOWER) -> str:
     """Who answers there: "NAME PORT". Raises OSError, TimeoutError where nobody does."""
     family = 6 if ":" in address else 4
     with namespace.entered():
@@ -51,7 +52,7 @@ class Traffic:
     def __init__(self, namespace: Namespace, flows: list[Flow], pause: float = 0.02, patience: float = 10.0):
         self.flows = flows
         self._namespace = namespace
-        self._pause, self._patience = pause, patience
+        self._pause, self._patience = pause, patience * SLOWER
         self._stop = False
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -22,6 +22,7 @@ from lab import addresses
 from lab.addresses import BROWSERS_PORT, ROUTES, VIP4, VIP6
 from lab.checks import check, equal
 from lab.echo import Echo
+from lab.flavour import SLOWER
 from lab.kernel import Listener, Node, Table, lab_nodes
 from lab.lab import Lab
 from lab.netns import Namespace
@@ -31,7 +32,7 @@ from lab.wait import until
 
 OTHER_PORT = 8500
 MOVING = 16  # routes 1..16 move with every commit
-SECONDS, PATIENCE = 10.0, 30.0
+SECONDS, PATIENCE = 10.0, 30.0 * SLOWER
 ENOUGH = 50  # commits
 FLOOD = Path(__file__).resolve().parents[1] / "lab/flood.py"
 
