@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import addresses, paths, pki
+from .flavour import SLOWER
 from .netns import Namespace
 from .process import Process
 from .wait import until
@@ -173,7 +174,7 @@ class Control:
 
     def _open(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(20)
+        sock.settimeout(20 * SLOWER)
         try:
             sock.connect(str(self.path))
         except OSError:

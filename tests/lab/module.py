@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from . import paths
+from .flavour import SLOWER
 
 NAME = "halod"
 NEEDS = ("nf_defrag_ipv4", "nf_defrag_ipv6")  # modprobe would find them by itself, insmod does not
@@ -28,6 +29,6 @@ def unload() -> None:
 
 
 def _run(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60 * SLOWER)
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")

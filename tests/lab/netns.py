@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .flavour import SLOWER
+
 T = TypeVar("T")
 RUN = Path("/run/netns")
 
@@ -44,7 +46,7 @@ class Namespace:
 
     def run(self, *argv: object, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Runs a program to its end inside, and returns its output as text."""
-        options.setdefault("timeout", 60)
+        options.setdefault("timeout", 60 * SLOWER)
         with self.entered():
             done = subprocess.run([str(arg) for arg in argv], capture_output=True, text=True, **options)
         if check and done.returncode:
@@ -98,7 +100,7 @@ class Resident:
         self.loop.call_soon(self._ready.set)
         self.loop.run_forever()
 
-    def run(self, work: Coroutine[Any, Any, T], seconds: float = 60.0) -> T:
+    def run(self, work: Coroutine[Any, Any, T], seconds: float = 60.0 * SLOWER) -> T:
         """Runs the coroutine there and waits for its result."""
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from .addresses import APPS_PORT, bracketed, vip
+from .flavour import SLOWER
 from .netns import Namespace
 from .subscribers import User
 
@@ -23,7 +24,7 @@ class Published:
 async def publish(users: list[User], text: str, at_once: int = 12, pause: float = 0) -> list[Published]:
     """Sends each user `text` with the user's number after it; each by a new connection, with a pause (s) after it."""
     gate = asyncio.Semaphore(at_once)
-    timeout = aiohttp.ClientTimeout(total=60)  # a guest that is full of clients is slow
+    timeout = aiohttp.ClientTimeout(total=60 * SLOWER)  # a guest that is full of clients is slow
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=timeout) as session:
 
         async def one(user: User) -> Published:

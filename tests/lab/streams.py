@@ -6,6 +6,7 @@ import time
 
 import aiohttp
 
+from .flavour import SLOWER
 from .subscribers import KEEPALIVE, RECONNECT, Browsers, Connected, User, socket_of
 
 
@@ -13,7 +14,7 @@ class Streams(Browsers):
     """Users of push_server.py; `_last` is what each resumes after."""
 
     # Hundreds of them in one event loop, on an emulated machine: theirs may be the time that passes.
-    connect_timeout = 30.0
+    connect_timeout = 30.0 * SLOWER
 
     def __init__(self, users: list[User], keepalive: int = KEEPALIVE):
         super().__init__(users, keepalive)

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from .addresses import BROWSERS_PORT, ONE_PORT, ROUTES, bracketed, vip
+from .flavour import SLOWER
 from .selection import route_of
 
 KEEPALIVE = 1  # seconds
 KEEPALIVE_COUNT = 30
 # A SYN that was lost with its node is sent again after a second, and reaches the next one.
-CONNECT_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 5.0 * SLOWER
 # More at once only wait for each other on an emulated machine, and then run into the time above.
 CONNECTING_AT_ONCE = 8
 PAUSE_BETWEEN_TRIES = 0.05

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 from . import addresses
 from .addresses import Host
+from .flavour import SLOWER
 from .netns import RUN, Namespace, kill_all, pids_in
 from .wait import until
 
@@ -142,7 +143,7 @@ def ip_batch(lines: list[str], namespace: Namespace | None = None) -> None:
     """Runs lines of ip(8), in one process: a start of a program is dear in an emulated guest."""
     with namespace.entered() if namespace else nullcontext():
         done = subprocess.run(
-            ["ip", "-batch", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=60
+            ["ip", "-batch", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=60 * SLOWER
         )
     if done.returncode:
         raise RuntimeError(f"ip -batch in {namespace.name if namespace else 'the root namespace'}: {done.stderr.strip()}")

@@ -7,6 +7,7 @@ import threading
 
 from .addresses import BROWSERS_PORT
 from .checks import equal
+from .flavour import SLOWER
 from .netns import Namespace
 from .traffic import FAMILIES
 
@@ -17,7 +18,7 @@ def transfer(clients: Namespace, vip: str, size: int, what: str) -> None:
     with clients.entered():
         sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_STREAM)
     with sock:
-        sock.settimeout(60)
+        sock.settimeout(60 * SLOWER)
         sock.connect((vip, BROWSERS_PORT))
         sender = threading.Thread(target=sock.sendall, args=(data,), daemon=True)
         sender.start()
