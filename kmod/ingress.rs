@@ -124,6 +124,31 @@ fn trip<const ANSWER: bool>(packet: &Packet, len: usize, service: u8, to: Addres
     }
 }
 
+/// What the side of nearly all packets is to be, and their exit.
+#[inline(always)]
+fn usual<const ANSWER: bool>(table: &Table, packet: &Packet) -> Option<((Address, u16), Exit)> {
+    if ANSWER {
+        Some((packet::usual_vip(table, packet)?, Exit::Reverse))
+    } else {
+        Some((packet::usual_node(table, packet)?, Exit::Forward))
+    }
+}
+
+/// The same of all that are rewritten.
+#[inline(always)]
+fn decided<const ANSWER: bool>(table: &Table, packet: &Packet) -> Option<((Address, u16), Exit)> {
+    // What a node sends is rewritten where it leaves: that is now.
+    let hook = if ANSWER {
+        Hook::PostRouting
+    } else {
+        Hook::PreRouting
+    };
+    match packet::decide_packet(table, hook, packet) {
+        Decision::Rewrite { to, exit, .. } => Some((to, exit)),
+        _ => None,
+    }
+}
+
 impl Namespace {
     /// A packet that has arrived by a device. Lets pass what can be told at once not to be ours.
     #[inline(always)]
@@ -157,20 +182,14 @@ impl Namespace {
         let Some((packet, len, service)) = Self::passable::<V6>(&skb) else {
             return self.detour(Detour::Packet);
         };
-        let (usual, exit) = if ANSWER {
-            (packet::usual_vip(table, &packet), Exit::Reverse)
-        } else {
-            (packet::usual_node(table, &packet), Exit::Forward)
-        };
-        let Some(to) = usual else {
-            return self.arrived_unusual::<V6, ANSWER>(table, softirq, skb);
+        let Some((to, exit)) = usual::<ANSWER>(table, &packet) else {
+            return self.arrived_again::<V6, ANSWER, false>(table, softirq, skb);
         };
         let trip = trip::<ANSWER>(&packet, len, service, to.0);
         let next = (packet.protocol, to, exit);
         match self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next) {
             Some(verdict) => verdict,
-            // All is asked again, or the usual ones would have to keep the answers.
-            None => self.arrived_unusual::<V6, ANSWER>(table, softirq, skb),
+            None => self.arrived_again::<V6, ANSWER, true>(table, softirq, skb),
         }
     }
 
@@ -183,10 +202,10 @@ impl Namespace {
         }
     }
 
-    /// The same where the table says more of it than where its route's node is, or no way there is
-    /// kept.
+    /// The same of a `USUAL` packet for which no way is kept, and of one of which the table says more than
+    /// where its route's node is. All is asked again, or others would have to keep the answers.
     #[inline(never)]
-    fn arrived_unusual<const V6: bool, const ANSWER: bool>(
+    fn arrived_again<const V6: bool, const ANSWER: bool, const USUAL: bool>(
         &self,
         table: &Table,
         softirq: Softirq<'_>,
@@ -195,20 +214,21 @@ impl Namespace {
         let Some((packet, len, service)) = Self::passable::<V6>(&skb) else {
             return self.detour(Detour::Packet);
         };
-        // What a node sends is rewritten where it leaves: that is now.
-        let hook = if ANSWER {
-            Hook::PostRouting
+        let to = if USUAL {
+            usual::<ANSWER>(table, &packet)
         } else {
-            Hook::PreRouting
+            decided::<ANSWER>(table, &packet)
         };
-        let Decision::Rewrite { to, exit, .. } = packet::decide_packet(table, hook, &packet) else {
+        let Some((to, exit)) = to else {
             return self.detour(Detour::Exit);
         };
         let trip = trip::<ANSWER>(&packet, len, service, to.0);
         let next = (packet.protocol, to, exit);
-        let known = self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next);
-        if let Some(verdict) = known {
-            return verdict;
+        if !USUAL {
+            let known = self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next);
+            if let Some(verdict) = known {
+                return verdict;
+            }
         }
         let routes = &table.routes_found;
         routes.search(softirq, family(V6), &mut skb, &trip);
