@@ -41,6 +41,10 @@ pub fn messages(table: &Table) -> Result<Vec<Vec<u8>>> {
     let mut head = Writer::default();
     head.u64(uapi::table::GENERATION, table.generation)?;
     head.u32(uapi::table::ROUTES, table.routes.len() as u32)?;
+    if let Some(key) = &table.select_key {
+        head.bytes(uapi::table::SELECT_KEY, key)?;
+    }
+    head.u8(uapi::table::FAST_PATH, table.fast_path.number())?;
     let mut content = Writer::default();
     encode::content(&mut content, table)?;
     Ok(vec![head.finish(), content.finish()])

@@ -144,7 +144,8 @@ async fn scaling_is_reported_with_its_reason() {
     n2.reserved().await;
     let mut watch = rig.watch().await;
     for (node, connections) in [(&mut n2, 0), (&mut n1, 500)] {
-        for seq in 1..=5 {
+        // Enough of them to be read.
+        for seq in 1..=10 {
             node.say(&format!(
                 r#"{{"type":"heartbeat","seq":{seq},"load":{{"connections":{connections}}}}}"#
             ))

@@ -11,7 +11,7 @@ const FREQUENT: (&str, &str) = (
 );
 
 /// So many make up the length of an urgent message, and one less do not.
-const ENOUGH: u8 = 5;
+const ENOUGH: u8 = 10;
 
 fn heartbeat(seq: u8, connections: u8) -> String {
     format!(r#"{{"type":"heartbeat","seq":{seq},"load":{{"connections":{connections}}}}}"#)
