@@ -108,7 +108,7 @@ enum halod_quick halod_route_is_quick(const struct dst_entry *dst,
 {
 	const struct net_device *dev = dst_dev_rcu(dst);
 
-	/* A policy that comes makes an end of all routes: rt_genid_bump_all(). */
+	/* One that comes makes an end of its IP version's routes: xfrm_policy_insert(). */
 	if (net_has_ipsec(dev_net_rcu(dev)))
 		return HALOD_QUICK_BUT_FOR_IPSEC;
 	if (dst->error || dst->lwtstate || dst_xfrm(dst) ||

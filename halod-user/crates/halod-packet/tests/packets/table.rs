@@ -118,8 +118,8 @@ proptest! {
                 _ => None,
             };
             prop_assert_eq!(usual_node(&rest, &packet), node);
-            let mut nodes = given.nodes.iter().flat_map(common::tables::addresses);
-            let nodes = nodes.by_ref().filter(|node| *node == address).count();
+            let nodes = given.nodes.iter().flat_map(common::tables::addresses);
+            let nodes = nodes.filter(|node| *node == address).count();
             let usual = usual_vip(&rest, &from(address, protocol, port));
             // A node has a range of ports for each listener, where they are not the same.
             let few = nodes * of_protocol().count() <= 2;
