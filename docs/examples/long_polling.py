@@ -19,7 +19,6 @@ from contextlib import suppress
 from aiohttp import web
 from push_server import Store, arguments, listen
 
-WAIT = 25  # seconds until an empty answer
 LOOK = 0.5  # how often a poll looks into the store by itself: what came by another node wakes nobody here
 
 
@@ -35,7 +34,7 @@ class Server:
         if "after" not in request.query:
             return web.json_response({"last": self._store.last(), "messages": []})
         user, last = request.query["id"], int(request.query["after"])
-        wake, end = asyncio.Event(), time.monotonic() + WAIT
+        wake, end = asyncio.Event(), time.monotonic() + self.options.wait
         self._waiting[user].add(wake)
         try:
             while not (found := self._store.after(user, last)) and time.monotonic() < end:
@@ -60,7 +59,9 @@ class Server:
 
 
 async def main():
-    server = Server(arguments().parse_args())
+    parser = arguments()
+    parser.add_argument("--wait", type=float, default=25, help="seconds until an empty answer")
+    server = Server(parser.parse_args())
     app = web.Application()
     app.add_routes([web.get("/poll", server.poll), web.post("/pub", server.publish)])
     app.on_response_prepare.append(server.name)

@@ -43,7 +43,8 @@ class LongPolling(Process):
 
     def more(self, directory: Path, name: str) -> list[object]:
         """Arguments of this program alone."""
-        return []
+        # A poll that ends by itself while its route moves is not there to be closed.
+        return ["--wait", 240]
 
 
 class Streaming(LongPolling):
