@@ -30,6 +30,7 @@ plaintext_from = [{plaintext_from}]
 heartbeat = "{heartbeat_ms}ms"
 heartbeat_misses = {heartbeat_misses}
 rejoin = "{rejoin_ms}ms"
+hello_timeout = "{hello_timeout_ms}ms"
 restart_grace = "{restart_grace_ms}ms"
 hold_back = "{hold_back_ms}ms"
 max_nodes = 64
@@ -72,6 +73,7 @@ class Settings:
     heartbeat_ms: int = 500
     heartbeat_misses: int = 10
     rejoin_ms: int = 2000
+    hello_timeout_ms: int = 2000 * SLOWER
     # The guest may be an emulated one: agents need a moment.
     restart_grace_ms: int = 20000
     # Machines are killed and come back for their own reasons.

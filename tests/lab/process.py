@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from .flavour import SLOWER
 from .forked import Forked
 from .netns import Namespace
 from .wait import until
@@ -65,8 +66,8 @@ class Process:
         return moment
 
     def wait(self, seconds: float = 60.0) -> int:
-        """Waits for its end and returns the exit code."""
-        return self._child.wait(seconds)
+        """Waits for its end, on the debug kernel longer, and returns the exit code."""
+        return self._child.wait(seconds * SLOWER)
 
     def kill(self) -> float:
         """SIGKILL to it and its workers, and waits for its end; returns the moment just before."""

@@ -6,6 +6,7 @@ to n1, but their users stay with n3 until the drain is over.
 
 from lab.addresses import BROWSERS_PORT, ROUTES, VIP4
 from lab.checks import equal
+from lab.flavour import SLOWER
 from lab.lab import Lab
 from lab.peer import Peer
 from lab.traffic import Flow, Traffic, ask
@@ -14,7 +15,7 @@ from lab.wait import until
 
 def run(lab: Lab) -> None:
     echoes = lab.echoes(3)
-    cluster = lab.cluster(drain_ms=20_000)
+    cluster = lab.cluster(drain_ms=20_000 * SLOWER)
     peers = [Peer(lab.net.node(number), number) for number in (1, 2, 3)]
     cluster.until_holders("n1", "n2", "n3")
     until("the joins' drains to end", lambda: cluster.control.ask("status")["draining_routes"] == 0, 60)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from lab.checks import check, equal
 from lab.cluster import ASSIGNMENT_24, Cluster
 from lab.example import Streaming
+from lab.flavour import SLOWER
 from lab.kernel import Commits
 from lab.lab import Lab
 from lab.publisher import Rounds
@@ -18,9 +19,9 @@ from lab.streams import Streams
 from lab.subscribers import population
 from lab.wait import until
 
-HEARTBEAT_MS, MISSES = 100, 50  # an emulated machine has pauses
+HEARTBEAT_MS, MISSES = 100 * SLOWER, 50  # an emulated machine has pauses
 SILENCE = HEARTBEAT_MS * MISSES / 1000  # seconds
-SLACK = 3.0  # its pauses, on a busy host
+SLACK = 3.0 * SLOWER  # its pauses, on a busy host
 
 
 def server_dies(cluster: Cluster, number: int) -> float:

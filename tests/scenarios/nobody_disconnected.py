@@ -108,13 +108,20 @@ class Moves:
         until(f"room for '{what}'", lambda: all(len(drain["formers"]) < 3 for drain in report("routes")["drains"]), every=0.2)
         act()
         until(f"the table after '{what}'", lambda: {run["node"] for run in report("routes")["runs"]} == set(active), every=0.2)
-        holders = self._cluster.holders()
+        # The kernel has it a moment later.
+        holders = until(f"the kernel's table after '{what}'", lambda: self._holding(active))
         share = ROUTES / len(active)
         wrong = {name: count for name, count in Counter(holders).items() if abs(count - share) >= 1}
         equal(wrong, {}, f"shares other than {share:g} after '{what}'")
         if any(self._holders):
             self.moves += sum(before != after for before, after in zip(self._holders, holders, strict=True))
         self._holders = holders
+
+
+    def _holding(self, active: tuple[str, ...]) -> list[str] | None:
+        """Who has each route, if it is these nodes and no other."""
+        holders = self._cluster.holders()
+        return holders if set(holders) == set(active) else None
 
 
 class Arrivals:
