@@ -37,7 +37,8 @@ impl Namespace {
             (Deliver::Ipip, hook @ (Hook::PreRouting | Hook::LocalOut)) => {
                 // What it is sent in passes LOCAL_OUT, which is to leave it alone.
                 skb.set_balanced();
-                return match context.tunnel(family(V6), skb, node, hook == Hook::LocalOut) {
+                let (routes, own) = (&table.routes_found, hook == Hook::LocalOut);
+                return match context.tunnel(routes, family(V6), skb, node, own) {
                     Ok(()) => {
                         self.count(exit);
                         Verdict::Stolen

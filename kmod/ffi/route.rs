@@ -22,7 +22,8 @@ use kernel::prelude::*;
 
 use super::bindings;
 use super::ingress::Softirq;
-use super::netfilter::Family;
+use super::netfilter::{Context, Family};
+use super::rcu::ReadSide;
 use super::skb::Skb;
 use super::way::{Obstacle, Open, Way};
 use crate::packet::{Address, Exit};
@@ -52,13 +53,16 @@ fn halves(address: &[u8; 16]) -> [u64; 2] {
 struct Key {
     /// Source and destination, as they are in the packet.
     addresses: [u64; 4],
-    /// The device that the packet came in by; 0 in a line without a route.
+    /// The device that the packet came in by; 0 in a line without a route; `TUNNEL`.
     device: u32,
     mark: u32,
     /// IPv4: type of service, without the two bits of congestion control. IPv6: nothing else. Of
     /// routes to neighbours more: see `to_neighbour`.
     service: u32,
 }
+
+/// No device has this number: in its place where it does not matter, for ways to a node from here.
+const TUNNEL: u32 = u32::MAX;
 
 /// A packet's way, as it will be.
 #[derive(Clone, Copy)]
@@ -141,6 +145,22 @@ impl Key {
         let mut key = Self::of(family, skb)?.towards(node);
         key.service ^= NEIGHBOUR;
         Some(key)
+    }
+
+    /// Of a packet that goes to a node inside another one, whatever its own addresses.
+    #[inline(always)]
+    fn to_tunnel(family: Family, skb: &Skb<'_>, node: &Address) -> Option<Self> {
+        let service = match family {
+            Family::V4 => u32::from(skb.head::<20>()?[1] & !CONGESTION),
+            Family::V6 => u32::MAX,
+        };
+        let key = Self {
+            device: TUNNEL,
+            mark: skb.mark(),
+            service,
+            ..Self::default()
+        };
+        Some(key.towards(node))
     }
 
     /// The same, but to another destination.
@@ -248,6 +268,8 @@ struct Line {
     route: *mut bindings::dst_entry,
     /// The next machine on the route.
     next: bindings::halod_next,
+    /// Of a tunnel: this machine's address on the route.
+    source: [u8; 16],
 }
 
 // The key and what says that the route is still good are in the first line of the processor's cache.
@@ -267,6 +289,7 @@ impl Line {
         obstacle: None,
         route: ptr::null_mut(),
         next: NOTHING,
+        source: [0; 16],
     };
 }
 
@@ -322,18 +345,28 @@ impl Line {
             bindings::halod_quick_HALOD_QUICK_BUT_FOR_IPSEC => Some(Obstacle::Ipsec),
             _ => Some(Obstacle::NoRoute),
         };
-        let former = core::mem::replace(
-            self,
-            Self {
-                key,
-                cookie,
-                until: now.wrapping_add(bindings::HALOD_SECOND),
-                redirect,
-                obstacle,
-                route: found,
-                next: NOTHING,
-            },
-        );
+        self.hold(Self {
+            redirect,
+            obstacle,
+            ..Self::fresh(key, cookie, now, found)
+        });
+    }
+
+    /// A line with a route that was found `now`.
+    fn fresh(key: Key, cookie: u32, now: u32, route: *mut bindings::dst_entry) -> Self {
+        Self {
+            key,
+            cookie,
+            until: now.wrapping_add(bindings::HALOD_SECOND),
+            obstacle: Some(Obstacle::NoRoute),
+            route,
+            ..Self::EMPTY
+        }
+    }
+
+    /// Takes another one's place.
+    fn hold(&mut self, fresh: Self) {
+        let former = core::mem::replace(self, fresh);
         // SAFETY: The line's reference was its own. It may be null.
         unsafe { bindings::dst_release(former.route) };
     }
@@ -347,6 +380,32 @@ impl Line {
         self.find(family, skb, key, now);
         // SAFETY: As above.
         unsafe { bindings::halod_skb_forget_route(raw) };
+    }
+}
+
+/// A way to a node from here, for a packet.
+///
+/// # Invariants
+///
+/// Its route is good until the end of the hook: `release` is a reference to it, or it was in a line,
+/// whose reference outlives the read side under which hooks run.
+pub(super) struct Tunnel<'a> {
+    way: bindings::halod_tunnel,
+    /// Null where a line has the reference.
+    release: *mut bindings::dst_entry,
+    _read_side: ReadSide<'a>,
+}
+
+impl Tunnel<'_> {
+    pub(super) fn way(&self) -> &bindings::halod_tunnel {
+        &self.way
+    }
+}
+
+impl Drop for Tunnel<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the reference is its own. It may be null.
+        unsafe { bindings::dst_release(self.release) };
     }
 }
 
@@ -412,7 +471,7 @@ impl Routes {
         let v6 = family == Family::V6;
         let key = Key::to_neighbour(family, skb, node);
         // SAFETY: No other line is borrowed in this function.
-        let mut line = key.and_then(|key| Some((key, unsafe { self.line(family, &key) }?)));
+        let line = key.and_then(|key| Some((key, unsafe { self.line(family, &key) }?)));
         let now = now();
         if let Some((key, line)) = &line {
             if line.holds(family, key, now) {
@@ -430,28 +489,72 @@ impl Routes {
         if keep.is_null() {
             return Ok(());
         }
-        // What the line held, or the reference that there is no line for.
-        let former = match &mut line {
-            Some((key, line)) => {
-                core::mem::replace(
-                    *line,
-                    Line {
-                        key: *key,
-                        cookie,
-                        until: now.wrapping_add(bindings::HALOD_SECOND),
-                        redirect: false,
-                        obstacle: Some(Obstacle::NoRoute),
-                        route: keep,
-                        next: NOTHING,
-                    },
-                )
-                .route
-            }
-            None => keep,
-        };
-        // SAFETY: The reference was its own. It may be null.
-        unsafe { bindings::dst_release(former) };
+        match line {
+            Some((key, line)) => line.hold(Line::fresh(key, cookie, now, keep)),
+            // SAFETY: The reference was its own.
+            None => unsafe { bindings::dst_release(keep) },
+        }
         Ok(())
+    }
+
+    /// The way of a packet in PRE_ROUTING or LOCAL_OUT to its node, from here.
+    #[inline(never)]
+    pub(super) fn tunnel<'a>(
+        &'a self,
+        family: Family,
+        context: Context<'a>,
+        skb: &mut Skb<'_>,
+        node: &Address,
+    ) -> Result<Tunnel<'a>, Exit> {
+        let key = Key::to_tunnel(family, skb, node);
+        // SAFETY: No other line is borrowed in this function.
+        let line = key.and_then(|key| Some((key, unsafe { self.line(family, &key) }?)));
+        let now = now();
+        if let Some((key, line)) = &line {
+            if line.holds(family, key, now) {
+                return Ok(Tunnel {
+                    way: bindings::halod_tunnel {
+                        route: line.route,
+                        source: line.source,
+                    },
+                    release: ptr::null_mut(),
+                    _read_side: context.read_side,
+                });
+            }
+        }
+        let mut to = bindings::halod_tunnel {
+            route: ptr::null_mut(),
+            source: [0; 16],
+        };
+        let (mut keep, mut cookie) = (false, 0);
+        // SAFETY: Both come from one call in PRE_ROUTING or LOCAL_OUT, with the IP header in one
+        // piece, and the address is of its IP version.
+        way(unsafe {
+            bindings::halod_tunnel_find(
+                context.state.net,
+                skb.as_ptr(),
+                family == Family::V6,
+                octets(node).as_ptr().cast(),
+                &mut to,
+                &mut keep,
+                &mut cookie,
+            )
+        })?;
+        let release = match line {
+            Some((key, line)) if keep => {
+                line.hold(Line {
+                    source: to.source,
+                    ..Line::fresh(key, cookie, now, to.route)
+                });
+                ptr::null_mut()
+            }
+            _ => to.route,
+        };
+        Ok(Tunnel {
+            way: to,
+            release,
+            _read_side: context.read_side,
+        })
     }
 
     /// Opens the way of a packet that has just arrived and has no route, where one is kept by which

@@ -69,36 +69,88 @@ static bool is_source_valid4(struct sk_buff *skb)
 				     ip4h_dscp(iph), skb->dev);
 }
 
+static enum halod_way tunnel_find4(struct net *net, const struct sk_buff *skb,
+				   __be32 node, struct halod_tunnel *to,
+				   bool *keep)
+{
+	struct flowi4 fl4 = {
+		.flowi4_mark = skb->mark,
+		.flowi4_dscp = ip4h_dscp(ip_hdr(skb)),
+		.flowi4_proto = IPPROTO_IPIP,
+		.daddr = node,
+	};
+	struct rtable *rt = ip_route_output_key(net, &fl4);
+
+	if (IS_ERR(rt))
+		return HALOD_WAY_NONE;
+	if (rt->rt_type != RTN_UNICAST) {
+		ip_rt_put(rt);
+		return HALOD_WAY_NONE;
+	}
+	to->route = &rt->dst;
+	memcpy(to->source, &fl4.saddr, sizeof(fl4.saddr));
+	*keep = !dst_xfrm(&rt->dst) && halod_routes_are_plain(net, false);
+	return HALOD_WAY_FOUND;
+}
+
+static enum halod_way tunnel_find6(struct net *net, const struct sk_buff *skb,
+				   const struct in6_addr *node,
+				   struct halod_tunnel *to, bool *keep,
+				   u32 *cookie)
+{
+	struct flowi6 fl6 = {
+		.flowi6_mark = skb->mark,
+		.flowi6_proto = IPPROTO_IPV6,
+		.flowlabel = ip6_make_flowinfo(ipv6_get_dsfield(ipv6_hdr(skb)), 0),
+		.daddr = *node,
+	};
+	struct dst_entry *dst = ip6_dst_lookup_flow(net, NULL, &fl6, NULL);
+	const struct rt6_info *rt;
+
+	if (IS_ERR(dst))
+		return HALOD_WAY_NONE;
+	rt = dst_rt6_info(dst);
+	if (rt->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST)) {
+		dst_release(dst);
+		return HALOD_WAY_NONE;
+	}
+	to->route = dst;
+	memcpy(to->source, &fl6.saddr, sizeof(fl6.saddr));
+	*keep = !dst_xfrm(dst) && halod_route_is_single6(rt) &&
+		halod_routes_are_plain(net, true);
+	if (*keep)
+		*cookie = rt6_get_cookie(rt);
+	return HALOD_WAY_FOUND;
+}
+
+enum halod_way halod_tunnel_find(struct net *net, const struct sk_buff *skb,
+				 bool v6, const void *node,
+				 struct halod_tunnel *to, bool *keep,
+				 u32 *cookie)
+{
+	return v6 ? tunnel_find6(net, skb, node, to, keep, cookie) :
+		    tunnel_find4(net, skb, *(const __be32 *)node, to, keep);
+}
+
 static enum halod_way tunnel_send4(struct net *net, struct sock *sk,
-				   struct sk_buff *skb, __be32 node, bool own)
+				   struct sk_buff *skb, __be32 node,
+				   const struct halod_tunnel *to, bool own)
 {
 	const struct iphdr *inner = ip_hdr(skb);
 	__be16 df = inner->frag_off & htons(IP_DF);
 	const u8 tos = inner->tos;
-	struct flowi4 fl4 = {
-		.flowi4_mark = skb->mark,
-		.flowi4_dscp = ip4h_dscp(inner),
-		.flowi4_proto = IPPROTO_IPIP,
-		.daddr = node,
-	};
 	struct iphdr *outer;
-	struct rtable *rt;
 	unsigned int mtu;
 
 	if (!own && !is_source_valid4(skb))
 		return HALOD_WAY_SOURCE;
-	rt = ip_route_output_key(net, &fl4);
-	if (IS_ERR(rt))
+	mtu = dst_mtu(to->route);
+	if (mtu < sizeof(*outer) + IPV4_MIN_MTU)
 		return HALOD_WAY_NONE;
-	mtu = dst_mtu(&rt->dst);
-	if (rt->rt_type != RTN_UNICAST || mtu < sizeof(*outer) + IPV4_MIN_MTU) {
-		ip_rt_put(rt);
-		return HALOD_WAY_NONE;
-	}
 	mtu -= sizeof(*outer);
 	/* ICMP errors about it, too, come from where it would have gone. */
 	skb_dst_drop(skb);
-	skb_dst_set(skb, &rt->dst);
+	skb_dst_set_noref(skb, to->route);
 	if (!own && inner->ttl <= 1) {
 		icmp_send(skb, ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, 0);
 		return HALOD_WAY_EXPIRED;
@@ -107,7 +159,7 @@ static enum halod_way tunnel_send4(struct net *net, struct sock *sk,
 		icmp_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
 		return HALOD_WAY_TOO_BIG;
 	}
-	if (!make_inner(skb, &rt->dst, sizeof(*outer), SKB_GSO_IPXIP4,
+	if (!make_inner(skb, to->route, sizeof(*outer), SKB_GSO_IPXIP4,
 			IPPROTO_IPIP))
 		return HALOD_WAY_MEMORY;
 	if (!own) {
@@ -122,11 +174,11 @@ static enum halod_way tunnel_send4(struct net *net, struct sock *sk,
 		/* Both DSCP and ECN: RFC 6040, section 4.1, normal mode. */
 		.tos = tos,
 		.frag_off = df,
-		.ttl = ip4_dst_hoplimit(&rt->dst),
+		.ttl = ip4_dst_hoplimit(to->route),
 		.protocol = IPPROTO_IPIP,
-		.saddr = fl4.saddr,
-		.daddr = fl4.daddr,
+		.daddr = node,
 	};
+	memcpy(&outer->saddr, to->source, sizeof(outer->saddr));
 	ip_select_ident(net, skb, NULL);
 	ip_local_out(net, sk, skb);
 	return HALOD_WAY_FOUND;
@@ -134,38 +186,27 @@ static enum halod_way tunnel_send4(struct net *net, struct sock *sk,
 
 static enum halod_way tunnel_send6(struct net *net, struct sock *sk,
 				   struct sk_buff *skb,
-				   const struct in6_addr *node, bool own)
+				   const struct in6_addr *node,
+				   const struct halod_tunnel *to, bool own)
 {
 	const struct ipv6hdr *inner = ipv6_hdr(skb);
 	const u8 dsfield = ipv6_get_dsfield(inner);
-	struct flowi6 fl6 = {
-		.flowi6_mark = skb->mark,
-		.flowi6_proto = IPPROTO_IPV6,
-		.flowlabel = ip6_make_flowinfo(dsfield, 0),
-		.daddr = *node,
-	};
+	struct flowi6 flow = {};
 	struct ipv6hdr *outer;
-	struct dst_entry *dst;
 	unsigned int mtu;
 	__be32 label;
 
 	/* Nobody could answer it elsewhere. */
 	if (!own && ipv6_addr_type(&inner->saddr) & IPV6_ADDR_LINKLOCAL)
 		return HALOD_WAY_SOURCE;
-	dst = ip6_dst_lookup_flow(net, NULL, &fl6, NULL);
-	if (IS_ERR(dst))
-		return HALOD_WAY_NONE;
-	if (dst_rt6_info(dst)->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST)) {
-		dst_release(dst);
-		return HALOD_WAY_NONE;
-	}
 	/* RFC 2473, section 7.1: up to that it is the outer one that is fragmented. */
-	mtu = max_t(unsigned int, dst_mtu(dst) - sizeof(*outer), IPV6_MIN_MTU);
+	mtu = max_t(unsigned int, dst_mtu(to->route) - sizeof(*outer),
+		    IPV6_MIN_MTU);
 	skb_dst_drop(skb);
-	skb_dst_set(skb, dst);
+	skb_dst_set_noref(skb, to->route);
 	/* That of what this machine sends is not set yet, and ICMPv6 wants one. */
 	if (own)
-		skb->dev = dst_dev(dst);
+		skb->dev = dst_dev(to->route);
 	if (!own && inner->hop_limit <= 1) {
 		icmpv6_send(skb, ICMPV6_TIME_EXCEED, ICMPV6_EXC_HOPLIMIT, 0);
 		return HALOD_WAY_EXPIRED;
@@ -174,10 +215,14 @@ static enum halod_way tunnel_send6(struct net *net, struct sock *sk,
 		icmpv6_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
 		return HALOD_WAY_TOO_BIG;
 	}
-	/* By the inner packet's ports, or all to a node would have one label. */
+	/*
+	 * By the inner packet's ports, or all to a node would have one label.
+	 * With a hash nothing is read of the flow.
+	 */
 	skb_get_hash(skb);
-	label = ip6_make_flowlabel(net, skb, ip6_flowlabel(inner), true, &fl6);
-	if (!make_inner(skb, dst, sizeof(*outer), SKB_GSO_IPXIP6, IPPROTO_IPV6))
+	label = ip6_make_flowlabel(net, skb, ip6_flowlabel(inner), true, &flow);
+	if (!make_inner(skb, to->route, sizeof(*outer), SKB_GSO_IPXIP6,
+			IPPROTO_IPV6))
 		return HALOD_WAY_MEMORY;
 	if (!own) {
 		((struct ipv6hdr *)skb_transport_header(skb))->hop_limit--;
@@ -187,9 +232,9 @@ static enum halod_way tunnel_send6(struct net *net, struct sock *sk,
 	outer = ipv6_hdr(skb);
 	ip6_flow_hdr(outer, dsfield, label);
 	outer->nexthdr = IPPROTO_IPV6;
-	outer->hop_limit = ip6_dst_hoplimit(dst);
-	outer->saddr = fl6.saddr;
-	outer->daddr = fl6.daddr;
+	outer->hop_limit = ip6_dst_hoplimit(to->route);
+	memcpy(&outer->saddr, to->source, sizeof(outer->saddr));
+	outer->daddr = *node;
 	skb->ignore_df = 1;
 	ip6_local_out(net, sk, skb);
 	return HALOD_WAY_FOUND;
@@ -197,13 +242,14 @@ static enum halod_way tunnel_send6(struct net *net, struct sock *sk,
 
 enum halod_way halod_tunnel_send(struct net *net, struct sock *sk,
 				 struct sk_buff *skb, bool v6,
-				 const void *node, bool own)
+				 const void *node,
+				 const struct halod_tunnel *to, bool own)
 {
 	/* A frame that br_netfilter shows is yet to be bridged. */
 	if (halod_skb_is_bridged(skb))
 		return HALOD_WAY_NONE;
-	return v6 ? tunnel_send6(net, sk, skb, node, own) :
-		    tunnel_send4(net, sk, skb, *(const __be32 *)node, own);
+	return v6 ? tunnel_send6(net, sk, skb, node, to, own) :
+		    tunnel_send4(net, sk, skb, *(const __be32 *)node, to, own);
 }
 
 static void tunnel_error4(struct net *net, struct sk_buff *skb,

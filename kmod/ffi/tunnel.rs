@@ -8,7 +8,7 @@ use core::ffi::c_uint;
 
 use super::bindings;
 use super::netfilter::{Context, Family};
-use super::route::{octets, way};
+use super::route::{octets, way, Routes};
 use super::skb::Skb;
 use crate::packet::{Address, Exit};
 
@@ -17,14 +17,16 @@ impl Context<'_> {
     /// an error it is still there, for the hook to drop.
     pub(crate) fn tunnel(
         self,
+        routes: &Routes,
         family: Family,
-        skb: Skb<'_>,
+        mut skb: Skb<'_>,
         node: &Address,
         own: bool,
     ) -> Result<(), Exit> {
+        let tunnel = routes.tunnel(family, self, &mut skb, node)?;
         // SAFETY: The three come from one call in PRE_ROUTING or LOCAL_OUT, as `own` says, with the
-        // IP header in one piece; the address is of the packet's IP version. A packet that is sent
-        // is gone, and `skb` with it; else nothing but `NF_DROP` follows.
+        // IP header in one piece; the address is of the packet's IP version, and so is the route. A
+        // packet that is sent is gone, and `skb` with it; else nothing but `NF_DROP` follows.
         way(unsafe {
             bindings::halod_tunnel_send(
                 self.state.net,
@@ -32,6 +34,7 @@ impl Context<'_> {
                 skb.as_ptr(),
                 family == Family::V6,
                 octets(node).as_ptr().cast(),
+                tunnel.way(),
                 own,
             )
         })

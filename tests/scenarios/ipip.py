@@ -1,5 +1,5 @@
 """Packets go inside others to nodes two routers away, which have the VIP and answer the client directly: every route, TCP
-and UDP, IPv4 and IPv6, what is too big for the way, traceroute, a drain, what a node that died had.
+and UDP, IPv4 and IPv6, what is too big for the way, whose address it goes by, traceroute, a drain, what a node that died had.
 """
 
 import socket
@@ -7,7 +7,7 @@ import struct
 
 from lab import addresses, direct, direct_listeners
 from lab.addresses import BROWSERS_PORT, NODES_GATEWAY4, NODES_GATEWAY6, ROUTES, VIP4, VIP6
-from lab.beyond import LINKS4, LINKS6, WIDE, Beyond
+from lab.beyond import LINKS4, LINKS6, NODES4, NODES6, WIDE, Beyond
 from lab.checks import check, equal
 from lab.kernel import Kernel, Table
 from lab.lab import Lab
@@ -44,6 +44,7 @@ def run(lab: Lab) -> None:
 
     direct_listeners.every_route(lab, kernel, "ipip")
     path_mtu(lab, kernel, way)
+    sources(lab, kernel, way)
     in_pieces(lab, kernel)
     hops(lab, kernel)
     errors_about_others(lab, kernel, way)
@@ -89,6 +90,39 @@ def path_mtu(lab: Lab, kernel: Kernel, way: Beyond) -> None:
 def inner_mtu(mtu: int, outer: int) -> int:
     """What clients hear of a link: IPv6 knows nothing smaller than 1,280, and has the outer packet cut up below."""
     return max(mtu - outer, 1280 if outer == 40 else 0)
+
+
+def sources(lab: Lab, kernel: Kernel, way: Beyond) -> None:
+    """The next packet inside others is from whatever address the route to the node says now."""
+    kernel.commit(table(lab, [1] * ROUTES))
+    for vip, (own, gateway), nodes, other, whole in (
+        (VIP4, LINKS4[0], NODES4, "198.51.100.250", 32),
+        (VIP6, LINKS6[0], NODES6, "2001:db8:a::9", 128),
+    ):
+        family = FAMILIES[6 if ":" in vip else 4]
+        route = ["ip", f"-{6 if ':' in vip else 4}", "route", "replace", nodes, "via", gateway]
+        lab.net.halod.run("ip", "address", "add", f"{other}/{whole}", "dev", "onward")
+        with way.near.entered():
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETHERTYPES[6 if ":" in vip else 4]))
+        with sock:
+            sock.settimeout(10)
+            sock.bind(("inward", sock.getsockname()[1]))
+            for source in (own, other, own):
+                lab.net.halod.run(*route, "src", source)
+                for _ in range(2):
+                    equal(ask(lab.net.clients, vip, BROWSERS_PORT, "udp"), f"n1 {BROWSERS_PORT}", f"who answers at {vip} by {source}")
+                    equal(outer_source(sock, family), source, f"the source of what goes to n1 by a route from {source}")
+        lab.net.halod.run(*route)
+        lab.net.halod.run("ip", "address", "del", f"{other}/{whole}", "dev", "onward")
+
+
+def outer_source(sock: socket.socket, family: int) -> str:
+    """That of the next packet with another in it."""
+    protocol, inside, at, size = (9, 4, 12, 4) if family == socket.AF_INET else (6, 41, 8, 16)
+    while True:
+        packet = sock.recv(2048)
+        if packet[protocol] == inside:
+            return socket.inet_ntop(family, packet[at : at + size])
 
 
 def in_pieces(lab: Lab, kernel: Kernel) -> None:
