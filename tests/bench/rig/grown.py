@@ -11,7 +11,7 @@ Found = list[dict[str, Any]]
 def text(found: dict[str, Found]) -> str:
     """All of it that was measured."""
     parts: tuple[tuple[str, Callable[[Found], str]], ...] = (
-        ("growth", _memory), ("growth", _flood), ("commits", _commits), ("during", _during),
+        ("growth", _memory), ("growth", _flood), ("growth", _connections), ("commits", _commits), ("during", _during),
     )
     return "\n".join(part(found[name]) for name, part in parts if name in found)
 
@@ -35,6 +35,20 @@ def _flood(growth: Found) -> str:
     last = f"{growth[0]['up_to'][-1]:,}"
     head = ["flood", *(f"new flows up to {count:,}" for count in growth[0]["up_to"]), "existing flow, before", "meanwhile at most", f"after {last}"]
     return f"Instructions a packet while new flows come in, each from an address of its own; TCP over IPv4.\n\n{markdown(head, lines)}"
+
+
+def _connections(growth: Found) -> str:
+    # The control's is by no balancer at all.
+    plain = growth[0]["connection"]
+    lines = [
+        [
+            "plain IP forwarding" if row["path"] == "control" else row["title"],
+            f"{row['connection']:,.0f}", f"{row['connection'] - plain:,.0f}", f"{1e9 / row['connection']:,.0f}",
+        ]
+        for row in growth
+    ]  # fmt: skip
+    head = ["new connections", "instructions each", "over plain forwarding", "a second, at 10^9 instructions"]
+    return f"A TCP connection over IPv4 from its SYN to its last ACK, in the kernels of client, balancer, and node.\n\n{markdown(head, lines)}"
 
 
 def _commits(commits: Found) -> str:

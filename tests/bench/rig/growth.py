@@ -1,4 +1,4 @@
-"""What grows with connections: the kernel's memory, and what a new or an old one's packet costs.
+"""What grows with connections: the kernel's memory, and what a new or an old one's packet costs; and a connection, whole.
 
 A flood of SYNs, each from another address that nobody has, as one connection each
 to whoever keeps connections. The first 100,000 are those that memory is measured with.
@@ -15,7 +15,7 @@ from typing import Any
 from lab.addresses import CLIENTS as CLIENT
 from lab.wait import until
 
-from . import frames, halod, peers
+from . import connections, frames, halod, peers
 from .frames import FLOWS, TCP4, Book, Traffic
 from .path import shake
 from .source import Verify, send
@@ -65,7 +65,7 @@ def measure(book: Book) -> list[dict[str, Any]]:
     """All of them, one after the other."""
     found = []
     for keeper in KEEPERS:
-        found.append(_flood(keeper, book))
+        found.append(_flood(keeper, book) | {"connection": connections.cost(keeper.name, keeper.setup, balanced=not keeper.control)})
         print(f"{keeper.name}: {UP_TO[-1]:,} new flows", flush=True)
     return found
 
