@@ -8,6 +8,7 @@
 #include <net/net_namespace.h>
 #include <net/route.h>
 #include <net/sock.h>
+#include <net/xfrm.h>
 #include <net/netns/generic.h>
 #include <net/netfilter/nf_conntrack.h>
 
@@ -117,6 +118,20 @@ bool halod_routes_are_plain(struct net *net, bool v6)
 {
 	return v6 ? !fib6_has_custom_rules(net) :
 		    !fib4_has_custom_rules(net) && route_is_single4(net);
+}
+
+bool halod_net_has_ipsec(const struct net *net)
+{
+#ifdef CONFIG_XFRM
+	return READ_ONCE(net->xfrm.policy_count[XFRM_POLICY_FWD]) ||
+	       READ_ONCE(net->xfrm.policy_count[XFRM_POLICY_OUT]) ||
+	       READ_ONCE(net->xfrm.policy_default[XFRM_POLICY_FWD]) !=
+		       XFRM_USERPOLICY_ACCEPT ||
+	       READ_ONCE(net->xfrm.policy_default[XFRM_POLICY_OUT]) !=
+		       XFRM_USERPOLICY_ACCEPT;
+#else
+	return false;
+#endif
 }
 
 /*

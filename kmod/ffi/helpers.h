@@ -49,6 +49,7 @@ enum { HALOD_SECOND = HZ };
 /* What is to be known of routes before they are kept. */
 struct rt6_info;
 bool halod_routes_are_plain(struct net *net, bool v6);
+bool halod_net_has_ipsec(const struct net *net);
 bool halod_route_is_single6(const struct rt6_info *rt);
 bool halod_skb_is_bridged(const struct sk_buff *skb);
 

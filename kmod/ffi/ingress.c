@@ -47,20 +47,6 @@ static __always_inline bool frame_is_plain(const struct sk_buff *skb)
 	return skb->destructor != sock_pfree;
 }
 
-static bool net_has_ipsec(const struct net *net)
-{
-#ifdef CONFIG_XFRM
-	return READ_ONCE(net->xfrm.policy_count[XFRM_POLICY_FWD]) ||
-	       READ_ONCE(net->xfrm.policy_count[XFRM_POLICY_OUT]) ||
-	       READ_ONCE(net->xfrm.policy_default[XFRM_POLICY_FWD]) !=
-		       XFRM_USERPOLICY_ACCEPT ||
-	       READ_ONCE(net->xfrm.policy_default[XFRM_POLICY_OUT]) !=
-		       XFRM_USERPOLICY_ACCEPT;
-#else
-	return false;
-#endif
-}
-
 /* For packets, the routes say so. */
 static bool forwards4(const struct net_device *dev)
 {
@@ -109,7 +95,7 @@ enum halod_quick halod_route_is_quick(const struct dst_entry *dst,
 	const struct net_device *dev = dst_dev_rcu(dst);
 
 	/* One that comes makes an end of its IP version's routes: xfrm_policy_insert(). */
-	if (net_has_ipsec(dev_net_rcu(dev)))
+	if (halod_net_has_ipsec(dev_net_rcu(dev)))
 		return HALOD_QUICK_BUT_FOR_IPSEC;
 	if (dst->error || dst->lwtstate || dst_xfrm(dst) ||
 	    dev->flags & IFF_LOOPBACK)
@@ -357,8 +343,8 @@ bool halod_device_from(struct net *net, u32 index, struct halod_device *found)
 		found->loopback = dev->flags & IFF_LOOPBACK;
 		found->enslaved = netdev_master_upper_dev_get_rcu(dev);
 		found->taken = rcu_access_pointer(dev->rx_handler);
-		found->policy4 = net_has_ipsec(net) || !forwards4(dev);
-		found->policy6 = net_has_ipsec(net) || !forwards6(net, dev);
+		found->policy4 = halod_net_has_ipsec(net) || !forwards4(dev);
+		found->policy6 = halod_net_has_ipsec(net) || !forwards6(net, dev);
 	}
 	rcu_read_unlock();
 	return dev;

@@ -8,7 +8,8 @@
 //! own lookup for the same addresses, device, mark and type of service. It is the kernel too that
 //! says whether that still holds (`dst_check`): no route, device or address of this machine changes
 //! without that. A route is looked up anew after a second all the same, for the few settings
-//! that it does not notice (`rp_filter`, `ip_forward_use_pmtu`, `ip_forward_update_priority`).
+//! that it does not notice (`rp_filter`, `ip_forward_use_pmtu`, `ip_forward_update_priority`), and for a
+//! new address of this machine that IPv6 would rather send packets inside others from.
 //!
 //! Packets that have just arrived take the same routes, past the kernel's IP layers, where nothing
 //! would be done to them there but what `ffi::way` does.
@@ -387,8 +388,8 @@ impl Line {
 ///
 /// # Invariants
 ///
-/// Its route is good until the end of the hook: `release` is a reference to it, or it was in a line,
-/// whose reference outlives the read side under which hooks run.
+/// Its route is good until the end of the hook: `release` is a reference to it, or it was in a line, and
+/// routes are freed a grace period after the last reference to them.
 pub(super) struct Tunnel<'a> {
     way: bindings::halod_tunnel,
     /// Null where a line has the reference.
@@ -414,7 +415,8 @@ impl Drop for Tunnel<'_> {
 /// # Invariants
 ///
 /// There are `LINES` lines for each possible CPU. One that holds a route holds a reference to it.
-/// Lines are touched by hooks on their own CPU in softirq only, and by `clear`.
+/// Lines are touched by hooks on their own CPU in softirq only, and by `clear`. A packet that is given
+/// to a device may come by LOCAL_OUT in another one before that returns: nothing of a line is read then.
 pub(crate) struct Routes(KVVec<UnsafeCell<Line>>);
 
 // SAFETY: By the type invariants no line is touched by two at once; references to routes may be

@@ -69,6 +69,16 @@ static bool is_source_valid4(struct sk_buff *skb)
 				     ip4h_dscp(iph), skb->dev);
 }
 
+/*
+ * With IPsec policies it is the lookup that asks them, and whatever they and the
+ * keys for them say later must be heard. The first one makes an end of what is
+ * kept: xfrm_policy_insert().
+ */
+static bool may_keep(struct net *net, bool v6)
+{
+	return !halod_net_has_ipsec(net) && halod_routes_are_plain(net, v6);
+}
+
 static enum halod_way tunnel_find4(struct net *net, const struct sk_buff *skb,
 				   __be32 node, struct halod_tunnel *to,
 				   bool *keep)
@@ -89,7 +99,7 @@ static enum halod_way tunnel_find4(struct net *net, const struct sk_buff *skb,
 	}
 	to->route = &rt->dst;
 	memcpy(to->source, &fl4.saddr, sizeof(fl4.saddr));
-	*keep = !dst_xfrm(&rt->dst) && halod_routes_are_plain(net, false);
+	*keep = may_keep(net, false);
 	return HALOD_WAY_FOUND;
 }
 
@@ -116,10 +126,9 @@ static enum halod_way tunnel_find6(struct net *net, const struct sk_buff *skb,
 	}
 	to->route = dst;
 	memcpy(to->source, &fl6.saddr, sizeof(fl6.saddr));
-	*keep = !dst_xfrm(dst) && halod_route_is_single6(rt) &&
-		halod_routes_are_plain(net, true);
-	if (*keep)
-		*cookie = rt6_get_cookie(rt);
+	/* Before policies are looked for, or the first might not be noticed. */
+	*cookie = rt6_get_cookie(rt);
+	*keep = halod_route_is_single6(rt) && may_keep(net, true);
 	return HALOD_WAY_FOUND;
 }
 

@@ -1,5 +1,6 @@
 """Packets go inside others to nodes two routers away, which have the VIP and answer the client directly: every route, TCP
-and UDP, IPv4 and IPv6, what is too big for the way, whose address it goes by, traceroute, a drain, what a node that died had.
+and UDP, IPv4 and IPv6, what is too big for the way, whose address it goes by, what IPsec says, traceroute, a drain,
+what a node that died had.
 """
 
 import socket
@@ -56,6 +57,7 @@ def run(lab: Lab) -> None:
     net.halod.run("nft", "delete", "table", "inet", "filter")
     own_machine(lab, kernel)
     no_way(lab, kernel)
+    ipsec(lab, kernel)
     direct_listeners.other_ports_are_refused(lab, kernel, "ipip")
     way.close()
 
@@ -254,3 +256,25 @@ def no_way(lab: Lab, kernel: Kernel) -> None:
             equal(drops, {"drop_no_route"}, f"exits, with the node {route[0]}: {found}")
             lab.net.halod.run("ip", family, "route", "del", *route)
         equal(ask(lab.net.clients, vip, BROWSERS_PORT), f"n1 {BROWSERS_PORT}", "who answers when it is reached again")
+
+
+def ipsec(lab: Lab, kernel: Kernel) -> None:
+    """A policy that lets packets to the node go, before one that blocks them, goes away: the very next does not go."""
+    net, client = lab.net, lab.net.clients
+    for vip, node, protocol in ((VIP4, addresses.node(1).v4, 4), (VIP6, addresses.node(1).v6, 41)):
+        whole = f"{node}/{128 if ':' in node else 32}"
+        blocks, lets = ["dst", whole, "dir", "out"], ["dst", whole, "proto", protocol, "dir", "out"]
+        equal(ask(client, vip, BROWSERS_PORT), f"n1 {BROWSERS_PORT}", f"who answers at {vip} without policies")
+        net.halod.run("ip", "xfrm", "policy", "add", *lets, "priority", 10, "action", "allow")
+        net.halod.run("ip", "xfrm", "policy", "add", *blocks, "priority", 20, "action", "block")
+        for _ in range(2):
+            equal(ask(client, vip, BROWSERS_PORT), f"n1 {BROWSERS_PORT}", f"who answers at {vip} where a policy lets it")
+        net.halod.run("ip", "xfrm", "policy", "delete", *lets)
+        before = kernel.counters()
+        try:
+            ask(client, vip, BROWSERS_PORT, timeout=1)
+            raise AssertionError("somebody answers past a policy that blocks")
+        except OSError:
+            pass
+        equal(set(kernel.grown(before)), {"drop_no_route"}, f"exits, to {vip} past a policy that blocks")
+        net.halod.run("ip", "xfrm", "policy", "delete", *blocks)
