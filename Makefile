@@ -20,8 +20,8 @@ test: module module-debug user fuzzers ## checks, cargo tests, the fuzz targets 
 test-debug: module-debug user fuzzers ## every scenario on the debug kernel, with the long runs of the fuzzers
 	@scripts/test-debug
 
-soak: module-debug user fuzzers ## ten minutes (SOAK=seconds) of everything at once on the debug kernel
-	@SOAK=$(or $(SOAK),600) scripts/test-debug disturbances
+soak: module-debug user fuzzers ## an hour (SOAK=seconds) of everything at once on the debug kernel
+	@SOAK=$(or $(SOAK),3600) scripts/test-debug disturbances
 
 vm: module user ## a shell in the lab, with the cluster up
 	@tests/vm/run --interactive --name shell -- tests/lab/shell

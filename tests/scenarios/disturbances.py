@@ -1,12 +1,13 @@
 """Everything at once, while traffic flows: nothing breaks, and afterwards all works as before.
 
-For SOAK seconds (30 by default, 600 for `make soak`) clients and nodes throw packets, good and bad ones, and meanwhile
+For SOAK seconds (30 by default, 600 for `make test-debug`, an hour for `make soak`) clients and nodes throw packets, good and bad ones, and meanwhile
 
 - tables of all kinds, with draining routes, with packets that go on inside others, with the fast path, are put in
   force, dumped and flushed,
 - the module is unloaded and loaded,
 - namespaces with tables of their own are made, get packets, and die with all of it in force,
 - a node's link is renamed, taken off the bridge, deleted, and made anew,
+- the clients' link is renamed, goes down and up, and is a port of the bridge for a moment,
 - a processor is taken offline and brought back.
 
 Each of these is a thread that goes on as fast as it can. What they ask of a module that is not there
@@ -127,7 +128,7 @@ class Asked:
 
     def read(self) -> None:
         """Everything that can be read."""
-        for operation in ("get-table", "get-counters", "get-status"):
+        for operation in ("get-table", "get-counters", "get-status", "get-fast-path", "get-devices"):
             self.ask(operation)
 
     def close(self) -> None:
@@ -158,6 +159,7 @@ def run(lab: Lab) -> None:
         Disturbance("the module", reload, 0.5),
         Disturbance("namespaces", lambda: short_life(lab, spec, file, inside), 0.1),
         Disturbance("links", lambda: relink(net), 0.1),
+        Disturbance("the clients' link", lambda: rename(net), 0.1),
         Disturbance("processors", switch_cpu, 0.2),
     ]
     for disturbance in disturbances:
@@ -266,6 +268,23 @@ def relink(net: Topology) -> None:
         net.halod,
     )
     net.plugged(host)
+
+
+def rename(net: Topology) -> None:
+    """The clients' link, by which packets take the fast path, is another one for a moment, and back again."""
+    other = f"{PREFIX}outside"
+    ip_batch(
+        [
+            f"link set {addresses.CLIENTS.port} name {other}",
+            f"link set {other} down",
+            f"link set {other} up",
+            f"address replace {addresses.CLIENTS.gateway6}/64 dev {other} nodad",
+            f"link set {other} master {addresses.BRIDGE}",
+            f"link set {other} nomaster",
+            f"link set {other} name {addresses.CLIENTS.port}",
+        ],
+        net.halod,
+    )
 
 
 def switch_cpu() -> None:
