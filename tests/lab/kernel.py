@@ -24,8 +24,6 @@ LONG = 600_000  # ms; a drain that no scenario sees the end of
 NLMSG_ERROR = 2  # linux/netlink.h
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 PROTOCOLS = {"tcp": 6, "udp": 17}
-# Which packets take the fast path in all tables that do not say it: off, auto, on.
-FAST_PATH = os.environ.get("FAST_PATH", "off")
 
 
 class Refused(Exception):
@@ -70,7 +68,7 @@ class Table:
     drains: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # route: (former node, ms left), oldest first
     udp_left: dict[int, int] = field(default_factory=dict)  # route: ms that UDP stays with the oldest former
     select_key: bytes = b""
-    fast_path: str = FAST_PATH
+    fast_path: str = "off"  # or auto, on
 
     def drain(self, *formers: int, routes: Iterable[int] | None = None, left: int = LONG, udp: int = 0) -> "Table":
         """Lets routes, or all, drain from nodes, the oldest first, for so many ms each. Returns the table."""

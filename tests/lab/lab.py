@@ -23,7 +23,8 @@ PREFIX = "hd-lab-"
 class Lab:
     """What a scenario is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, fast_path: str = "off") -> None:
+        self.fast_path = fast_path  # of its tables that do not say it
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/run"))
         self.directory.chmod(0o755)
         self.machines = 4  # of nodes, in the network; to be set before it is made
@@ -61,7 +62,8 @@ class Lab:
     ) -> Table:
         """A table; by default the laboratory's nodes and its listeners for TCP and UDP."""
         return Table(
-            routes, lab_listeners("tcp", "udp") if listeners is None else listeners, nodes or lab_nodes(4)
+            routes, lab_listeners("tcp", "udp") if listeners is None else listeners, nodes or lab_nodes(4),
+            fast_path=self.fast_path,
         )
 
     def browsers(self, users: list[User], kind: type[Browsers] = Browsers, seconds: float = 60) -> Browsers:

@@ -14,6 +14,7 @@ from lab.lab import Lab
 from lab.traffic import Flow, Traffic
 from lab.wait import until
 
+BOTH_PATHS = True
 OWN_PORT = 8500
 # The node of routes 1-8, of 9-16, of the rest, step by step.
 STEPS = ((1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 3, 1), (5, 3, 1))
@@ -35,7 +36,7 @@ def run(lab: Lab) -> None:
             if old != new:
                 formers[route].append(old)
         routes = moved
-        table = Table(routes, listeners, [*lab_nodes(4), fifth])
+        table = Table(routes, listeners, [*lab_nodes(4), fifth], fast_path=lab.fast_path)
         table.drains = {route: [(node, LONG) for node in nodes] for route, nodes in formers.items() if nodes}
         if step == STEPS[-1]:
             for route in range(1, 9):

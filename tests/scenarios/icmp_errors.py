@@ -14,6 +14,7 @@ from lab.lab import Lab
 from lab.netns import Namespace
 from lab.traffic import FAMILIES
 
+BOTH_PATHS = True
 CLIENT, NODE = addresses.CLIENTS, addresses.node(1)
 NOBODY = {4: "203.0.113.77", 6: "2001:db8:3::77"}
 CLIENTS_PORT = 50000

@@ -12,6 +12,7 @@ from lab.lab import Lab
 from lab.netns import Namespace
 from lab.transfer import transfer
 
+BOTH_PATHS = True
 SIZE = 8 << 20
 SIZE_SLOW = 2 << 20
 ETHERNET = 1514  # largest frame of MTU 1500

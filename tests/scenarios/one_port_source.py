@@ -16,6 +16,7 @@ from lab.selection import route_of
 from lab.topology import ip_batch
 from lab.traffic import FAMILIES, TYPES
 
+BOTH_PATHS = True
 KEY = bytes(range(16))
 CLIENTS = [f"203.0.113.{last}" for last in range(100, 108)] + [f"2001:db8:3::{last}" for last in range(100, 108)]
 HOLDERS = [route % 3 + 1 for route in range(ROUTES)]
