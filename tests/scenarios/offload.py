@@ -1,26 +1,30 @@
 """Bulk transfers, both ways at once, arrive byte for byte: with checksum offload and GSO, without either, and
-with the two sorts on either side of HaloD."""
+with the two sorts on either side of HaloD. So do many datagrams that are one packet for most of the way."""
 
 import socket
 import threading
 import time
 
 from lab import addresses
-from lab.addresses import ROUTES, VIP4, VIP6
-from lab.checks import check
+from lab.addresses import BROWSERS_PORT, ROUTES, VIP4, VIP6
+from lab.checks import check, equal
 from lab.lab import Lab
 from lab.netns import Namespace
+from lab.traffic import FAMILIES
 from lab.transfer import transfer
 
 BOTH_PATHS = True
-SIZE = 8 << 20
-SIZE_SLOW = 2 << 20
+SIZE = 8_000_009  # so that the last segments are odd ones
+SIZE_SLOW = 2_000_003
+SEGMENT, SEGMENTS, LAST = 1001, 40, 333  # bytes; how many of them; bytes of one more
+SOL_UDP, UDP_SEGMENT = 17, 103  # linux/udp.h
 ETHERNET = 1514  # largest frame of MTU 1500
-FEATURES = ("tso", "gso", "gro", "tx", "rx", "sg")
+# The last two leave datagrams together where they are sent on.
+FEATURES = ("tso", "gso", "gro", "tx", "rx", "sg", "tx-udp-segmentation", "rx-udp-gro-forwarding")
 
 
 def run(lab: Lab) -> None:
-    lab.echoes(1, protocols=("tcp",))
+    lab.echoes(1)
     kernel = lab.kernel()
     kernel.commit(lab.table([1] * ROUTES))
     net = lab.net
@@ -37,11 +41,26 @@ def run(lab: Lab) -> None:
             transfer(net.clients, vip, size, what)
             seconds = time.monotonic() - begin
             frame = largest.stop()
-            print(f"# {size >> 20} MiB each way in {seconds:.1f} s, largest frame at the node {frame} bytes: {what}")
+            segments(net.clients, vip, what)
+            print(f"# {size} bytes each way in {seconds:.1f} s, largest frame at the node {frame} bytes: {what}")
             if clients_on and nodes_on:
                 check(frame > ETHERNET, f"with offload the node saw frames above {ETHERNET} bytes ({frame})")
             if not clients_on and not nodes_on:
                 check(frame <= ETHERNET, f"without offload no frame at the node was above {ETHERNET} bytes ({frame})")
+
+
+def segments(clients: Namespace, vip: str, what: str) -> None:
+    """Datagrams that are sent as one, and come back one by one."""
+    data = [bytes([number]) * SEGMENT for number in range(SEGMENTS)] + [bytes([SEGMENTS]) * LAST]
+    with clients.entered():
+        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_DGRAM)
+    with sock:
+        sock.settimeout(10)
+        sock.setsockopt(SOL_UDP, UDP_SEGMENT, SEGMENT)
+        sock.connect((vip, BROWSERS_PORT))
+        sock.send(b"".join(data))
+        expected = {f"n1 {BROWSERS_PORT} ".encode() + one for one in data}
+        equal({sock.recv(2048) for _ in data} == expected, True, f"whether all datagrams come back whole, {what}")
 
 
 def offload(devices: list[tuple[Namespace, str]], on: bool) -> None:
