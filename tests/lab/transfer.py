@@ -4,6 +4,7 @@ import hashlib
 import random
 import socket
 import threading
+from collections.abc import Callable
 
 from .addresses import BROWSERS_PORT
 from .checks import equal
@@ -12,14 +13,15 @@ from .netns import Namespace
 from .traffic import FAMILIES
 
 
-def transfer(clients: Namespace, vip: str, size: int, what: str) -> None:
-    """Sends bytes to an echo server and compares what comes back."""
+def transfer(clients: Namespace, vip: str, size: int, what: str, connected: Callable[[], None] = lambda: None) -> None:
+    """Sends bytes to an echo server and compares what comes back; `connected` is called before the first."""
     data = random.Random(size).randbytes(size)
     with clients.entered():
         sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_STREAM)
     with sock:
         sock.settimeout(60 * SLOWER)
         sock.connect((vip, BROWSERS_PORT))
+        connected()
         sender = threading.Thread(target=sock.sendall, args=(data,), daemon=True)
         sender.start()
         greeting = f"n1 {BROWSERS_PORT}\n".encode()

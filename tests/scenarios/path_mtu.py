@@ -1,5 +1,6 @@
 """Path MTU discovery works through HaloD, both ways, IPv4 and IPv6, with a 1,280-byte link on either side of it:
-next to it, where its own kernel finds packets too big, and beyond a router, which tells it so. traceroute and
+next to it, where its own kernel finds packets too big, and beyond a router, which tells it so, even of a connection
+whose route drains. traceroute and
 tracepath show each router by its own address, and the node by the VIP's.
 
     clients -- router -- router -- HaloD -- router -- router -- n1
@@ -41,7 +42,7 @@ def run(lab: Lab) -> None:
     net = lab.net
     net.halod.run("nft", "-f", "-", input=RULES)
     # None for UDP: that a datagram arrived shows by the node's own ICMP error.
-    lab.echoes(1, protocols=("tcp",))
+    lab.echoes(2, protocols=("tcp",))
     kernel = lab.kernel()
     kernel.commit(lab.table([1] * ROUTES))
     ways = [Way(net, addresses.CLIENTS), Way(net, NODE)]
@@ -59,6 +60,7 @@ def run(lab: Lab) -> None:
             for namespace in (net.clients, net.node(1)):
                 for family in (4, 6):
                     namespace.run("ip", f"-{family}", "route", "flush", "cache")
+    while_draining(lab, kernel, ways[0])
     counted = net.halod.run("nft", "list", "counters").stdout
     check("packets 0 bytes 0" in counted, f"nothing was invalid to connection tracking: {counted}")
     for way in ways:
@@ -78,6 +80,23 @@ def big_packets(net: Topology, kernel: Kernel, vip: str, way: Way, link: int) ->
     equal(grown["icmp_to_client"] > 0, way.host == NODE, f"errors to the client, {what}")
     drops = {name: count for name, count in grown.items() if name.startswith("drop_") and count}
     equal(drops, {}, f"drops, {what}")
+
+
+def while_draining(lab: Lab, kernel: Kernel, way: Way) -> None:
+    """What a router near the clients says of a connection that stays with its former node goes there too."""
+    net = lab.net
+
+    def moves() -> None:
+        kernel.commit(lab.table([2] * ROUTES).drain(1))
+        way.mtu(1, NARROW)
+
+    for vip in (VIP4, VIP6):
+        kernel.commit(lab.table([1] * ROUTES))
+        transfer(net.clients, vip, SIZE, f"{vip}, draining", connected=moves)
+        client = addresses.CLIENTS.address(family(vip))
+        equal([net.node(number).known_mtu(client) for number in (1, 2)], [NARROW, 0], f"path MTU that n1 and n2 know of the way to {client}")
+        way.mtu(1, WIDE)
+        net.node(1).run("ip", f"-{family(vip)}", "route", "flush", "cache")
 
 
 def hops(clients: Namespace, vip: str, ways: list[Way]) -> None:
