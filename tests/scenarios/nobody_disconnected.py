@@ -117,7 +117,6 @@ class Moves:
             self.moves += sum(before != after for before, after in zip(self._holders, holders, strict=True))
         self._holders = holders
 
-
     def _holding(self, active: tuple[str, ...]) -> list[str] | None:
         """Who has each route, if it is these nodes and no other."""
         holders = self._cluster.holders()

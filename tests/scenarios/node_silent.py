@@ -1,7 +1,7 @@
 """A node's cable is pulled: nothing ends, nothing answers. It is lost when its heartbeats are missed.
 
-100 ms x 10 (on the debug kernel 500 ms x 10), for an emulated machine has pauses. Its connection to HaloD never closes, and its users' connections
-are reset by the node that has their routes by then, at their next packet.
+100 ms x 10 (on the debug kernel 500 ms x 10), for an emulated machine has pauses. Its connection to HaloD never
+closes, and its users' connections are reset by the node that has their routes by then, at their next packet.
 """
 
 from lab.checks import check, equal

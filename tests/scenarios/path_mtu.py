@@ -1,7 +1,6 @@
 """Path MTU discovery works through HaloD, both ways, IPv4 and IPv6, with a 1,280-byte link on either side of it:
 next to it, where its own kernel finds packets too big, and beyond a router, which tells it so, even of a connection
-whose route drains. traceroute and
-tracepath show each router by its own address, and the node by the VIP's.
+whose route drains. traceroute and tracepath show each router by its own address, and the node by the VIP's.
 
     clients -- router -- router -- HaloD -- router -- router -- n1
 
