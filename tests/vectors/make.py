@@ -49,7 +49,7 @@ class Packet:
 
     def __init__(self, src, dst, protocol=TCP, sport=40000, dport=8000, payload=b"HaloD",
                  options=b"", extensions=(), flags=0x18, ttl=64, tos=0, fragment=0x4000,
-                 l4_checksum=None, ihl=None, cut=None):
+                 l4_checksum=None, ihl=None, cut=None, tcp_options=b"", offset=None, urgent=0):
         self.__dict__.update(locals())
         del self.__dict__["self"]
 
@@ -70,9 +70,11 @@ class Packet:
     def message(self):
         """What the IP header is followed by, its checksum 0, and where that is; None where it has none."""
         if self.protocol == TCP:
-            head = struct.pack("!HHIIBBHHH", self.sport, self.dport, 0x01020304, 0x0A0B0C0D,
-                               5 << 4, self.flags, 0xFFFF, 0, 0)
-            return head + self.payload, 16
+            # Flags beyond eight bits are AE and the reserved ones.
+            words = 5 + len(self.tcp_options) // 4 if self.offset is None else self.offset
+            head = struct.pack("!HHIIHHHH", self.sport, self.dport, 0x01020304, 0x0A0B0C0D,
+                               words << 12 | self.flags, 0xFFFF, 0, self.urgent)
+            return head + self.tcp_options + self.payload, 16
         if self.protocol == UDP:
             head = struct.pack("!HHHH", self.sport, self.dport, 8 + len(self.payload), 0)
             return head + self.payload, 6
@@ -502,7 +504,48 @@ def headers_topic():
     timestamps = bytes([68, 12, 5, 0]) + bytes(8)
     router_alert = bytes([148, 4, 0, 0])
     deep = [extension(60)] * 8
-    return push_table(), [
+    def syn(**kwargs):
+        return {"flags": 0x02, "payload": b""} | kwargs
+    # What stacks send, what none does, and what contradicts itself: nothing of it is HaloD's.
+    usual = bytes.fromhex("020405b4" "0402" "080a0102030400000000" "01" "030307")
+    tcp = [
+        ("the usual options of a SYN", syn(tcp_options=usual)),
+        ("options as long as can be", {"tcp_options": b"\x01" * 40}),
+        ("three blocks of SACK and timestamps",
+         {"tcp_options": bytes.fromhex("0101080a0102030405060708" "0101051a") + bytes(range(24))}),
+        ("MD5 signature", {"tcp_options": bytes([1, 1, 19, 18]) + bytes(range(16))}),
+        ("authentication option", {"tcp_options": bytes([29, 16, 1, 2]) + bytes(range(12))}),
+        ("MPTCP", syn(tcp_options=bytes([30, 12, 1, 129]) + bytes(range(8)))),
+        ("kinds that nobody knows", {"tcp_options": bytes([253, 4, 0xF9, 0x89, 77, 2, 254, 2])}),
+        ("an option of length 0", {"tcp_options": bytes([2, 0, 5, 0xB4])}),
+        ("an option of length 1", {"tcp_options": bytes([8, 1, 1, 1])}),
+        ("an option beyond the options", {"tcp_options": bytes([1, 1, 8, 40])}),
+        ("an option that ends behind its kind", {"tcp_options": bytes([1, 1, 1, 2])}),
+        ("something after the end of options", {"tcp_options": bytes([0, 1, 2, 3])}),
+        ("data offset 0", {"offset": 0}),
+        ("data offset 4", {"offset": 4}),
+        ("data offset 15, beyond the packet", {"offset": 15}),
+        ("urgent data", {"flags": 0x38, "urgent": 3}),
+        ("an urgent pointer beyond the packet", {"flags": 0x38, "urgent": 0xFFFF}),
+        ("an urgent pointer without its flag", {"urgent": 3}),
+        ("a SYN that offers accurate ECN", syn(flags=0x1C2)),
+        ("congestion experienced, window reduced", {"flags": 0xD8}),
+        ("reserved bits", {"flags": 0xE18}),
+        ("all flags", {"flags": 0xFFF}),
+        ("no flag", {"flags": 0}),
+        ("a SYN with data", syn(payload=b"HaloD", tcp_options=bytes([34, 10]) + bytes(range(8)) + b"\x01\x01")),
+    ]
+    rows = [forward(f"{version}: tcp, {name}", to(**changes), out={"dst": number})
+            for name, changes in tcp for version, to, number in (("v4", to_vip, N1), ("v6", to_vip6, N1_6))]
+    long = {"tcp_options": b"\x01" * 40}
+    return push_table(), rows + [
+        forward("v4: tcp, options as long as can be in both, port changed",
+                to_vip(dport=8016, options=bytes([1] * 40), **long), out={"dst": N3, "dport": 18016}),
+        forward("v6: tcp, options as long as can be, eight extension headers",
+                to_vip6(extensions=deep, **long), out={"dst": N1_6}),
+        reverse("v4: tcp, options as long as can be, back", from_node(3, sport=18016, **long),
+                out={"src": VIP, "sport": 8016}),
+        reverse("v6: tcp, data offset 4, back", from_node6(1, offset=4), out={"src": VIP6}),
         forward("v4 options: timestamps", to_vip(options=timestamps), out={"dst": N1},
                 live="routers on the way write into it"),
         forward("v4 options: padding", to_vip(options=bytes([1] * 8)), out={"dst": N1}),
