@@ -12,8 +12,14 @@ def files() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(paths.VECTORS.glob("*.json"))]
 
 
+def tables_of(table: dict[str, Any], fast_path: str = "off") -> list[Table]:
+    """A file's table, and those before it, the oldest first."""
+    return [table_of(table | state, fast_path) for state in (*table.get("earlier", []), table)]
+
+
 def table_of(table: dict[str, Any], fast_path: str = "off") -> Table:
     """A file's table."""
+    drains = table.get("drains", [])
     names = ("name", "address", "protocol", "port", "node_port", "select", "deliver")
     return Table(
         [run["node"] for run in table["route_nodes"] for _ in range(run["count"])],
@@ -27,6 +33,8 @@ def table_of(table: dict[str, Any], fast_path: str = "off") -> Table:
             )
             for node in table["nodes"]
         ],
+        drains={drain["route"]: [(former["node"], former["left"]) for former in drain["nodes"]] for drain in drains},
+        udp_left={drain["route"]: drain["udp_left"] for drain in drains if "udp_left" in drain},
         select_key=bytes.fromhex(table.get("select_key", "")),
         fast_path=fast_path,
     )

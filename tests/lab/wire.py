@@ -1,13 +1,31 @@
-"""A namespace's end of a link, at the level of packets: sends raw ones, and sees all that arrive."""
+"""A namespace's end of a link, or its own sockets, at the level of packets: sends raw ones, sees all that arrive."""
 
 import select
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from .netns import Namespace
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
+SOL_PACKET, PACKET_VNET_HDR = 263, 15  # linux/socket.h, linux/if_packet.h
+NEEDS_CSUM = 1  # linux/virtio_net.h
+IPV6_FLOWINFO = 11  # linux/in6.h
+ICMPV6_INFORMATION = 128  # types from here on are no errors
+
+
+class End(Protocol):
+    """Where packets arrive."""
+
+    name: str
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What to wait at."""
+
+    def read(self, sock: socket.socket) -> bytes | None:
+        """The next packet of a socket that has one; None for what nobody waits for."""
 
 
 class Wire:
@@ -24,6 +42,18 @@ class Wire:
                 sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(ethertype))
                 sock.bind(("eth0", ethertype))
                 self._sockets[version] = sock
+            self._offloaded = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            self._offloaded.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What to wait at."""
+        return list(self._sockets.values())
+
+    def read(self, sock: socket.socket) -> bytes | None:
+        """The next packet, without what a bridge floods to others, and without kernels' talk of their links."""
+        packet, sender = sock.recvfrom(65536)
+        return packet if sender[2] == socket.PACKET_HOST and not _multicast(packet) else None
 
     @property
     def mac(self) -> bytes:
@@ -35,26 +65,77 @@ class Wire:
         version = packet[0] >> 4
         self._sockets[version].sendto(packet, ("eth0", ETHERTYPES[version], 0, 0, to))
 
+    def send_partial(self, packet: bytes, to: bytes, start: int, field: int) -> None:
+        """The same, the checksum at `field` of the transport header at `start` being the device's to complete."""
+        ethernet = to + self.mac + struct.pack("!H", ETHERTYPES[packet[0] >> 4])
+        head = struct.pack("=BBHHHH", NEEDS_CSUM, 0, 0, 0, len(ethernet) + start, field)
+        self._offloaded.sendto(head + ethernet + packet, ("eth0", 0))
+
     def close(self) -> None:
         """Stops."""
-        for sock in self._sockets.values():
+        for sock in (*self._sockets.values(), self._offloaded):
             sock.close()
 
 
-def arrived(wires: Iterable[Wire], seconds: float) -> list[tuple[str, bytes]]:
-    """The packets that are there, and the namespaces where; waits for the first one so long at most.
+class Own:
+    """A machine's own packets: sends them as they are, and sees what is delivered to it of TCP, UDP and ICMP errors."""
 
-    Without multicast ones, by which kernels talk of their own links.
-    """
-    sockets = {sock: wire.name for wire in wires for sock in wire._sockets.values()}
+    def __init__(self, namespace: Namespace):
+        self.name = namespace.name
+        self._protocols: dict[socket.socket, int] = {}
+        with namespace.entered():
+            self._senders = {
+                4: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW),
+                6: socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW),
+            }
+            for family, icmp in ((socket.AF_INET, socket.IPPROTO_ICMP), (socket.AF_INET6, socket.IPPROTO_ICMPV6)):
+                for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP, icmp):
+                    sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+                    if family == socket.AF_INET6:
+                        for option in (socket.IPV6_RECVPKTINFO, socket.IPV6_RECVHOPLIMIT, IPV6_FLOWINFO):
+                            sock.setsockopt(socket.IPPROTO_IPV6, option, 1)
+                    self._protocols[sock] = protocol
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What to wait at."""
+        return list(self._protocols)
+
+    def read(self, sock: socket.socket) -> bytes | None:
+        """The next packet. Of IPv6 the kernel gives the header in parts, which are put together again."""
+        body, parts, _, sender = sock.recvmsg(65536, 1024)
+        if sock.family == socket.AF_INET:
+            return body
+        if self._protocols[sock] == socket.IPPROTO_ICMPV6 and body[0] >= ICMPV6_INFORMATION:
+            return None
+        said = {kind: data for _, kind, data in parts}
+        (flow,) = struct.unpack("!I", said.get(IPV6_FLOWINFO, bytes(4)))
+        (hops,) = struct.unpack("=i", said[socket.IPV6_HOPLIMIT])
+        head = struct.pack("!IHBB", 6 << 28 | flow, len(body), self._protocols[sock], hops)
+        return head + socket.inet_pton(socket.AF_INET6, sender[0]) + said[socket.IPV6_PKTINFO][:16] + body
+
+    def send(self, packet: bytes) -> None:
+        """Sends a packet from its network header on; PermissionError where that is dropped at once."""
+        if packet[0] >> 4 == 4:
+            self._senders[4].sendto(packet, (socket.inet_ntop(socket.AF_INET, packet[16:20]), 0))
+        else:
+            self._senders[6].sendto(packet, (socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0))
+
+    def close(self) -> None:
+        """Stops."""
+        for sock in (*self._senders.values(), *self._protocols):
+            sock.close()
+
+
+def arrived(ends: Iterable[End], seconds: float) -> list[tuple[str, bytes]]:
+    """The packets that are there, and the namespaces where; waits for the first one so long at most."""
+    owners = {sock: end for end in ends for sock in end.sockets}
     found: list[tuple[str, bytes]] = []
-    while not found and (ready := select.select(list(sockets), [], [], seconds)[0]):
+    while ready := select.select(list(owners), [], [], 0 if found else seconds)[0]:
         for sock in ready:
-            packet = sock.recv(65536)
-            if not _multicast(packet):
-                found.append((sockets[sock], packet))
-    while ready := select.select(list(sockets), [], [], 0)[0]:
-        found += [(sockets[sock], packet) for sock in ready if not _multicast(packet := sock.recv(65536))]
+            packet = owners[sock].read(sock)
+            if packet is not None:
+                found.append((owners[sock].name, packet))
     return found
 
 

@@ -22,6 +22,7 @@ from lab.selection import route_of  # noqa: E402
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 VIP, VIP6 = "198.51.100.1", "2001:db8:100::1"
 CLIENT, CLIENT6 = "203.0.113.9", "2001:db8:3::9"
+OWN, OWN6 = "192.0.2.1", "2001:db8:2::1"  # the machine itself, where the nodes are
 PARTIAL = object()
 
 
@@ -229,14 +230,15 @@ def one_port_table():
 # Vectors
 
 FORWARD, REVERSE = "pre_routing", "post_routing"
-KEPT = "the kernel keeps a fragment until the others come"
 
 
-def vector(name, hook, packet, exit, out=None, untracked=None, csum="full", live=None):
+def vector(name, hook, packet, exit, out=None, untracked=None, csum="full", live=None, then=None, before=None):
     """One vector; `out` is what differs in the packet that comes out, or that packet.
 
-    `exit` None: the hook does nothing but keep connection tracking off it.
+    `exit` None: the hook does nothing but keep connection tracking off it; `then` is the exit of
+    post_routing, and the packet that comes out there.
     `live`: why the packet cannot be sent through a real machine as it is.
+    `before`: the packets that come before, a list for each of the last tables.
     """
     rewritten = out is not None
     row = {"name": name, "hook": hook, "packet": packet.bytes().hex(), "csum": csum, "exit": exit}
@@ -247,6 +249,11 @@ def vector(name, hook, packet, exit, out=None, untracked=None, csum="full", live
             out = packet.but(**out) if rewritten else packet
         row["out"] = out.bytes().hex()
     row["untracked"] = rewritten if untracked is None else untracked
+    assert (exit is None) == (then is not None), f"{name}: who counts it?"
+    if then is not None:
+        row["then"] = {"exit": then[0], "out": then[1].bytes().hex()}
+    if before is not None:
+        row["before"] = [[one.bytes().hex() for one in packets] for packets in before]
     row["live"] = live is None
     if live is not None:
         row["not_live_because"] = live
@@ -318,9 +325,9 @@ def reverse_topic():
         reverse("tcp v6, apps, route 9", from_node6(2, sport=9008), out={"src": VIP6}),
         reverse("udp v6, quic, route 24", from_node6(5, UDP, 8023), out={"src": VIP6}),
         vector("tcp v4, as it arrives: left alone, but untracked", FORWARD, from_node(1), None,
-               untracked=True),
+               untracked=True, then=("reverse", from_node(1).but(src=VIP))),
         vector("udp v6, as it arrives: left alone, but untracked", FORWARD, from_node6(1, UDP),
-               None, untracked=True),
+               None, untracked=True, then=("reverse", from_node6(1, UDP).but(src=VIP6))),
         reverse("tcp v4, port next to the range", from_node(1, sport=8024), "pass"),
         reverse("udp v4, ports of a TCP listener", from_node(1, UDP, 9000), "pass"),
         reverse("tcp v4, a node's own connection out", from_node(1, sport=45678), "pass"),
@@ -471,7 +478,6 @@ def checksums_topic():
     becomes_zero6 = becomes_zero6.but(payload=zero_word(becomes_zero6.but(dst=N1_6)))
     was_zero = to_vip(UDP)
     was_zero = was_zero.but(payload=zero_word(was_zero))
-    why = "a raw packet from outside never has a partial checksum"
     rows = [
         forward("udp v4 without a checksum", to_vip(UDP, l4_checksum=0), out={"dst": N1}),
         forward("udp v4 without a checksum, port changed", to_vip(UDP, 8017, l4_checksum=0),
@@ -481,18 +487,17 @@ def checksums_topic():
         forward("udp v4, the new checksum is computed as 0", becomes_zero, out={"dst": N1}),
         forward("udp v6, the new checksum is computed as 0", becomes_zero6, out={"dst": N1_6}),
         forward("udp v4, the old checksum was computed as 0", was_zero, out={"dst": N1}),
-        forward("tcp v4, partial", to_vip(l4_checksum=PARTIAL), out={"dst": N1}, csum="partial",
-                live=why),
+        forward("tcp v4, partial", to_vip(l4_checksum=PARTIAL), out={"dst": N1}, csum="partial"),
         forward("tcp v4, partial, port changed", to_vip(dport=8016, l4_checksum=PARTIAL),
-                out={"dst": N3, "dport": 18016}, csum="partial", live=why),
+                out={"dst": N3, "dport": 18016}, csum="partial"),
         forward("udp v4, partial", to_vip(UDP, l4_checksum=PARTIAL), out={"dst": N1},
-                csum="partial", live=why),
+                csum="partial"),
         forward("tcp v6, partial", to_vip6(l4_checksum=PARTIAL), out={"dst": N1_6},
-                csum="partial", live=why),
+                csum="partial"),
         reverse("tcp v6, partial, port changed", from_node6(3, sport=18000, l4_checksum=PARTIAL),
-                out={"src": VIP6, "sport": 8000}, csum="partial", live=why),
+                out={"src": VIP6, "sport": 8000}, csum="partial"),
         reverse("udp v6, partial", from_node6(1, UDP, l4_checksum=PARTIAL), out={"src": VIP6},
-                csum="partial", live=why),
+                csum="partial"),
     ]
     zeros = {row["name"]: row["out"] for row in rows}
     assert zeros["udp v4, the new checksum is computed as 0"][52:56] == "ffff"
@@ -547,7 +552,7 @@ def headers_topic():
                 out={"src": VIP, "sport": 8016}),
         reverse("v6: tcp, data offset 4, back", from_node6(1, offset=4), out={"src": VIP6}),
         forward("v4 options: timestamps", to_vip(options=timestamps), out={"dst": N1},
-                live="routers on the way write into it"),
+                live="the kernel writes the time into it as it sends it on, after the hook"),
         forward("v4 options: padding", to_vip(options=bytes([1] * 8)), out={"dst": N1}),
         forward("v4 options: as long as can be, udp", to_vip(UDP, options=bytes([1] * 40)),
                 out={"dst": N1}),
@@ -560,7 +565,7 @@ def headers_topic():
         reverse("v6 destination options, back", from_node6(2, extensions=[extension(60, 16)]),
                 out={"src": VIP6}),
         forward("v6, a packet in one fragment", to_vip6(extensions=[fragment(0, 0)]),
-                out={"dst": N1_6}, live="the kernel takes the fragment header off before"),
+                out={"dst": N1_6}),
         forward("v6, routing header at its end",
                 to_vip6(extensions=[routing(2, 0, "2001:db8:3::1")]), out={"dst": N1_6}),
         forward("v6, routing header not at its end: another's checksum",
@@ -577,7 +582,7 @@ def headers_topic():
 
 def broken_topic():
     more, last = 0x2000, 0x0010
-    why = "the kernel drops it before any hook"
+    why = "the kernel drops it before any hook where it arrives, and lets no raw socket send it"
     return push_table(), [
         forward("v4 cut within the TCP header", to_vip(cut=39), "drop_truncated"),
         forward("v4 cut before the ports", to_vip(cut=20), "drop_truncated"),
@@ -587,20 +592,17 @@ def broken_topic():
                 to_vip6(extensions=[extension(60)], cut=44), "drop_truncated"),
         forward("v4 cut, to an address that is not a VIP", Packet(CLIENT, "192.0.2.99", cut=39),
                 "pass"),
-        # Met only where the kernel has not put them together.
-        forward("v4 first fragment", to_vip(UDP, fragment=more), "drop_fragment", live=KEPT),
-        forward("v4 last fragment", to_vip(UDP, fragment=last), "drop_fragment", live=KEPT),
+        # Met only where the kernel is kept from putting them together.
+        forward("v4 first fragment", to_vip(UDP, fragment=more), "drop_fragment"),
+        forward("v4 last fragment", to_vip(UDP, fragment=last), "drop_fragment"),
         forward("v4 fragment, not to a VIP", Packet(CLIENT, "192.0.2.99", UDP, fragment=more),
-                "pass", live=KEPT),
-        forward("v4 fragment of an echo request to a VIP", to_vip(ICMP, fragment=more), "pass",
-                live=KEPT),
-        forward("v6 first fragment", to_vip6(UDP, extensions=[fragment(0, 1)]), "drop_fragment",
-                live=KEPT),
-        forward("v6 last fragment", to_vip6(UDP, extensions=[fragment(16, 0)]), "drop_fragment",
-                live=KEPT),
+                "pass"),
+        forward("v4 fragment of an echo request to a VIP", to_vip(ICMP, fragment=more), "pass"),
+        forward("v6 first fragment", to_vip6(UDP, extensions=[fragment(0, 1)]), "drop_fragment"),
+        forward("v6 last fragment", to_vip6(UDP, extensions=[fragment(16, 0)]), "drop_fragment"),
         forward("v6 fragment of an echo request", to_vip6(ICMPV6, extensions=[fragment(0, 1)]),
-                "pass", live=KEPT),
-        reverse("v4 fragment from a node", from_node(1, UDP, fragment=more), "pass", live=KEPT),
+                "pass"),
+        reverse("v4 fragment from a node", from_node(1, UDP, fragment=more), "pass"),
         forward("v4 header shorter than any", to_vip(ihl=4), "drop_malformed", live=why),
     ]
 
@@ -718,8 +720,7 @@ def icmp_to_node_topic():
         to_node("v4 source quench", too_big.but(kind=4, code=0), exit="pass"),
         to_node("v4 redirect", too_big.but(kind=5, code=1), exit="pass"),
         to_node("v6 an error of another type", too_big6.but(kind=100), exit="pass"),
-        to_node("v4 a fragment of an error", too_big.but(fragment=0x2000), exit="pass",
-                live=KEPT),
+        to_node("v4 a fragment of an error", too_big.but(fragment=0x2000), exit="pass"),
     ]
 
 
@@ -736,9 +737,8 @@ def icmp_to_client_topic():
     long = bytes(range(200)) * 3
     too_big = Error(INNER, CLIENT, asked(payload=long), UNREACHABLE, 4, 1280)
     too_big6 = Error(INNER6, CLIENT6, asked6(payload=long), TOO_BIG6, 0, 1280)
-    own, own6 = "192.0.2.1", "2001:db8:2::1"
-    why = "from or to the machine itself: scenarios have real ones"
-    later = "rewritten in post_routing: see there"
+    made4 = Error("203.0.113.1", CLIENT, asked(), UNREACHABLE, 4, 1280)
+    made6 = Error(OWN6, N1_6, Packet(N1_6, CLIENT6, TCP, 8000, 40000), TOO_BIG6, 0, 1280)
     return push_table(), [
         to_client("v4 fragmentation needed, from a router", too_big),
         to_client("v4 host unreachable, from the node",
@@ -766,9 +766,9 @@ def icmp_to_client_topic():
                   too_big6.about({"extensions": [extension(60, 24)]}, extensions=[extension(60)])),
         to_client("v6 parameter problem, odd length", too_big6.but(kind=PARAMETER6, keep=81)),
         vector("v4 as it arrives: left alone, but untracked", FORWARD, too_big, None, untracked=True,
-               live=later),
+               then=("icmp_to_client", too_big.about({"dst": VIP}))),
         vector("v6 as it arrives: left alone, but untracked", FORWARD, too_big6, None, untracked=True,
-               live=later),
+               then=("icmp_to_client", too_big6.about({"dst": VIP6}))),
         reverse("v4 about a node's other port", too_big.about({"dport": 22}), "pass"),
         reverse("v4 about someone else", Error(INNER, CLIENT, Packet(CLIENT, "192.0.2.99"), UNREACHABLE),
                 "pass"),
@@ -777,24 +777,22 @@ def icmp_to_client_topic():
         reverse("v4 of a later fragment", too_big.about({"fragment": 0x2010}), "pass"),
         reverse("v6 nothing quoted", too_big6.but(keep=0), "pass"),
         # This machine's own.
-        vector("v4 fragmentation needed, made here", "local_out",
-               Error("203.0.113.1", CLIENT, asked(), UNREACHABLE, 4, 1280), None, untracked=True, live=why),
-        vector("v6 packet too big, made here, for a node", "local_out",
-               Error(own6, N1_6, Packet(N1_6, CLIENT6, TCP, 8000, 40000), TOO_BIG6, 0, 1280), None,
-               untracked=True, live=why),
+        vector("v4 fragmentation needed, made here", "local_out", made4, None, untracked=True,
+               then=("icmp_to_client", made4.about({"dst": VIP}))),
+        vector("v6 packet too big, made here, for a node", "local_out", made6, None, untracked=True,
+               then=("pass", made6)),
         vector("v4 made here, about a packet of this machine", "local_out",
-               Error(own, "192.0.2.99", Packet("192.0.2.99", CLIENT, TCP, 8000, 40000), EXCEEDED), "pass",
-               live=why),
+               Error(OWN, "192.0.2.99", Packet("192.0.2.99", CLIENT, TCP, 8000, 40000), EXCEEDED), "pass"),
         vector("v4 no way to the client, made here", "local_out",
                Error(VIP, VIP, Packet(VIP, CLIENT, TCP, 8008, 40000), UNREACHABLE, 1), "icmp_to_node",
-               out=Error(VIP, N2, Packet(N2, CLIENT, TCP, 8008, 40000), UNREACHABLE, 1), live=why),
+               out=Error(VIP, N2, Packet(N2, CLIENT, TCP, 8008, 40000), UNREACHABLE, 1)),
         vector("v4 about this machine's own connection", "local_in",
-               Error(N2, own, Packet(own, N2, UDP, 40000, 8008), UNREACHABLE, 3), "icmp_to_client",
-               out=Error(VIP, own, Packet(own, VIP, UDP, 40000, 8008), UNREACHABLE, 3), live=why),
+               Error(N2, OWN, Packet(OWN, N2, UDP, 40000, 8008), UNREACHABLE, 3), "icmp_to_client",
+               out=Error(VIP, OWN, Packet(OWN, VIP, UDP, 40000, 8008), UNREACHABLE, 3)),
         vector("v6 partial", "post_routing",
                Error(N1_6, CLIENT6, asked6(), UNREACHABLE6, l4_checksum=PARTIAL), "icmp_to_client",
                out=Error(VIP6, CLIENT6, asked6().but(dst=VIP6), UNREACHABLE6, l4_checksum=PARTIAL),
-               csum="partial", live=why),
+               csum="partial"),
     ]
 
 
@@ -816,27 +814,24 @@ def foreign_topic():
 
 
 def local_topic():
-    own, own6 = "192.0.2.1", "2001:db8:2::1"
-    why = "from or to a socket of the machine itself: scenarios use real ones"
-    rows = [
-        vector("this machine asks, tcp v4", "local_out", Packet(own, VIP, dport=8008),
+    # No kernel answers a reset.
+    refused = {"flags": 0x14, "payload": b""}
+    return push_table(), [
+        vector("this machine asks, tcp v4", "local_out", Packet(OWN, VIP, dport=8008),
                "local_out", out={"dst": N2}),
         vector("this machine asks, udp v6, port as it is", "local_out",
-               Packet(own6, VIP6, UDP, dport=8017), "local_out", out={"dst": N3_6}),
-        vector("this machine asks, no node", "local_out", Packet(own, VIP, dport=8022),
+               Packet(OWN6, VIP6, UDP, dport=8017), "local_out", out={"dst": N3_6}),
+        vector("this machine asks, no node", "local_out", Packet(OWN, VIP, dport=8022),
                "drop_no_node"),
-        vector("this machine asks elsewhere", "local_out", Packet(own, N1, dport=22), "pass"),
+        vector("this machine asks elsewhere", "local_out", Packet(OWN, N1, dport=22), "pass"),
         vector("the answer to this machine, tcp v4", "local_in",
-               Packet(N2, own, TCP, 8008, 40000), "local_in", out={"src": VIP}),
+               Packet(N2, OWN, TCP, 8008, 40000, **refused), "local_in", out={"src": VIP}),
         vector("the answer to this machine, tcp v6, own ports", "local_in",
-               Packet(N3_6, own6, TCP, 18000, 40000), "local_in",
+               Packet(N3_6, OWN6, TCP, 18000, 40000, **refused), "local_in",
                out={"src": VIP6, "sport": 8000}),
         vector("a node's own talk with this machine", "local_in",
-               Packet(N2, own, TCP, 45678, 7600), "pass"),
+               Packet(N2, OWN, TCP, 45678, 7600, **refused), "pass"),
     ]
-    for row in rows:
-        row.update(live=False, not_live_because=why)
-    return push_table(), rows
 
 
 def direct_table(deliver):
@@ -853,12 +848,9 @@ def direct_table(deliver):
     return table
 
 
-def as_it_is(name, packet, to, exit="forward", **kwargs):
+def as_it_is(name, packet, to, exit="forward", hook=FORWARD, **kwargs):
     """A packet that goes to a node's link address."""
-    return vector(name, FORWARD, packet, exit, out={}, **kwargs) | {"to": to}
-
-
-OWN, OWN6 = "192.0.2.1", "2001:db8:2::1"
+    return vector(name, hook, packet, exit, out={}, **kwargs) | {"to": to}
 
 
 def inside(name, packet, to, exit="forward", hook=FORWARD, **kwargs):
@@ -877,8 +869,7 @@ def ipip_topic():
     outer = Packet(OWN, N1, 4, payload=to_vip().bytes())
     outer6 = Packet(OWN6, N1_6, 41, payload=to_vip6().bytes())
     router, router6 = "192.0.2.254", "2001:db8:2::fe"
-    stays = "for the machine itself: nothing comes out"
-    own = "from or to a socket of the machine itself: scenarios use real ones"
+    told = Error(OWN, CLIENT, to_vip(), 3, 4, 1480)
     return table, [
         inside("tcp v4, browsers, route 1", to_vip(flags=0x02, payload=b""), N1),
         inside("tcp v4, browsers, route 9, with data", to_vip(dport=8008), N2),
@@ -897,31 +888,30 @@ def ipip_topic():
         inside("v4, a router says: too big, to the VIP", Error("203.0.113.254", VIP, sent, 3, 4, 1280), N2, "icmp_to_node"),
         inside("v6, the client says: nobody there", Error(CLIENT6, VIP6, sent6, 1, 4), N1_6, "icmp_to_node"),
         forward("v4, a router says of the outer packet: too big", Error(router, OWN, outer, 3, 4, 1280),
-                "icmp_tunnel", untracked=True, live=stays),
+                "icmp_tunnel", untracked=True),
         forward("v6, a router says of the outer packet: too big", Error(router6, OWN6, outer6, 2, 0, 1280),
-                "icmp_tunnel", untracked=True, live=stays),
+                "icmp_tunnel", untracked=True),
         forward("v4, the same of another's outer packet", Error(router, OWN, outer.but(src="192.0.2.9"), 3, 4, 1280),
-                "pass", live=stays),
+                "pass"),
         forward("v4, the same of one to nobody's node", Error(router, OWN, outer.but(dst="192.0.2.99"), 3, 4, 1280),
-                "pass", live=stays),
-        inside("this machine asks, tcp v4", Packet(OWN, VIP, dport=8008), N2, "local_out", hook="local_out", live=own),
-        vector("this machine asks from the VIP itself, v4", "local_out", Packet(VIP, VIP, dport=8008), "drop_own_vip", live=own),
-        vector("this machine says of what it sends inside: too big", "local_out", Error(OWN, CLIENT, to_vip(), 3, 4, 1480),
-               None, untracked=True, live=own),
+                "pass"),
+        inside("this machine asks, tcp v4", Packet(OWN, VIP, dport=8008), N2, "local_out", hook="local_out"),
+        vector("this machine asks from the VIP itself, v4", "local_out", Packet(VIP, VIP, dport=8008), "drop_own_vip"),
+        vector("this machine says of what it sends inside: too big", "local_out", told,
+               None, untracked=True, then=("pass", told)),
     ]
 
 
 def dsr_topic():
     table = direct_table("dsr")
     key = bytes.fromhex(table["select_key"])
-    own, own6 = "192.0.2.1", "2001:db8:2::1"
     held = lambda client: table["route_nodes"][route_of(key, "source", client, 40000, 24) - 1]  # noqa: E731
     clients = [f"203.0.113.{n}" for n in range(1, 60)]
     known = next(client for client in clients if held(client) == 2)
     # What a node has sent from the VIP, as a router on its way quotes it.
     sent = Packet(VIP, CLIENT, TCP, 8008, 40000)
     sent6 = Packet(VIP6, CLIENT6, UDP, 8000, 40000)
-    rows = [
+    return table, [
         as_it_is("tcp v4, browsers, route 1", to_vip(flags=0x02, payload=b""), N1),
         as_it_is("tcp v4, browsers, route 9, with data", to_vip(dport=8008), N2),
         as_it_is("tcp v4, a reset", to_vip(dport=8023, flags=0x04, payload=b""), N3),
@@ -944,17 +934,229 @@ def dsr_topic():
                  Error("203.0.113.254", VIP, sent, 3, 4, 1280), N2, "icmp_to_node"),
         as_it_is("v6, the client says: nobody there", Error(CLIENT6, VIP6, sent6, 1, 4), N1_6, "icmp_to_node"),
         forward("v4, the same about a route without node", Error(CLIENT, VIP, sent.but(sport=8022), 3, 3), "drop_no_node"),
-    ]
-    why = "from or to a socket of the machine itself: scenarios use real ones"
-    for row in (
-        vector("this machine asks, tcp v4", "local_out", Packet(own, VIP, dport=8008), "local_out", out={}) | {"to": N2},
-        vector("this machine asks, udp v6", "local_out", Packet(own6, VIP6, UDP, dport=8000), "local_out", out={}) | {"to": N1_6},
+        as_it_is("this machine asks, tcp v4", Packet(OWN, VIP, dport=8008), N2, "local_out", hook="local_out"),
+        as_it_is("this machine asks, udp v6", Packet(OWN6, VIP6, UDP), N1_6, "local_out", hook="local_out"),
         vector("this machine asks from the VIP itself, v4", "local_out", Packet(VIP, VIP, dport=8008), "drop_own_vip"),
         vector("this machine asks from the VIP itself, v6", "local_out", Packet(VIP6, VIP6, dport=8008), "drop_own_vip"),
-    ):
-        row.update(live=False, not_live_because=why)
-        rows.append(row)
-    return table, rows
+    ]
+
+
+LONG = 600_000  # ms, more than anything here takes
+
+
+def drain_table():
+    """Twelve routes that drain, each in its way, and what was in force before, twice.
+
+    Browsers and quic are rewritten, apps go as they are, inner ones inside others; and one port by flow.
+    """
+    table = push_table()
+    for listener in table["listeners"]:
+        if listener["name"] == "apps":
+            listener["deliver"] = "dsr"
+    for address in (VIP, VIP6):
+        table["listeners"].append({"name": "inner", "address": address, "protocol": "tcp", "port": 10000,
+                                   "node_port": 10000, "deliver": "ipip"})
+    table["listeners"].append({"name": "mqtt", "address": VIP, "protocol": "tcp", "port": 8883, "node_port": 8883,
+                               "select": "flow"})
+    table["select_key"] = bytes(range(16)).hex()
+    # n4 has IPv4 only.
+    table["nodes"] = [node(1), node(2), node(3, targets=[{"listener": 0, "port": 18000}]), node(4, v6=False)]
+    table["routes"] = 12
+
+    def state(holders, *drains):
+        rows = []
+        for route, formers, udp in drains:
+            row = {"route": route, "nodes": [{"node": number, "left": left} for number, left in formers]}
+            rows.append(row | ({"udp_left": udp} if udp else {}))
+        return {"route_nodes": holders, "drains": rows}
+
+    one, two, three = (1, LONG), (2, LONG), (3, LONG)
+    # Route 1 has moved once, 2 twice, 3 three times; 4's time is over, of 5's two nodes the second one's;
+    # 6 keeps UDP, 7 is back where it was, 8 has no node any more, 9 was at n4; 10 moved from n2 to n1,
+    # 11 is yet to move, 12 never does.
+    table["earlier"] = [
+        state([2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1],
+              *((route, [one], 0) for route in (1, 2, 3, 4, 5, 6, 7, 8)), (9, [(4, LONG)], 0), (10, [two], 0)),
+        state([2, 2, 3, 2, 2, 2, 2, 0, 2, 1, 1, 1],
+              (1, [one], 0), (2, [one], 0), (3, [one, two], 0), (4, [one], 0), (5, [one], 0), (6, [one], LONG),
+              (7, [one], 0), (8, [one, two], 0), (9, [(4, LONG)], 0), (10, [two], 0)),
+    ]
+    return table | state(
+        [2, 3, 4, 2, 3, 2, 1, 0, 2, 1, 2, 1],
+        (1, [one], 0), (2, [one, two], 0), (3, [one, two, three], 0), (4, [(1, 0)], 0), (5, [one, (2, 0)], 0),
+        (6, [one], LONG), (7, [one, two], 0), (8, [one, two], 0), (9, [(4, LONG)], 0), (10, [two], 0), (11, [one], 0))
+
+
+def drain_topic():
+    table = drain_table()
+    key = bytes.fromhex(table["select_key"])
+    syn = {"flags": 0x02, "payload": b""}
+
+    def to(route, v6=False, base=8000, **kwargs):
+        return (to_vip6 if v6 else to_vip)(dport=base + route - 1, **kwargs)
+
+    def opened(packet):
+        """The SYN of a packet's flow."""
+        return packet.but(**syn)
+
+    def goes(name, packet, number, exit="forward", port=None, **kwargs):
+        """On to a node, rewritten."""
+        address = f"2001:db8:2::{10 + number}" if ":" in packet.src else f"192.0.2.{10 + number}"
+        hook = "local_out" if packet.src in (OWN, OWN6) else FORWARD
+        return vector(name, hook, packet, exit, out={"dst": address, "dport": port or packet.dport}, **kwargs)
+
+    def stays(name, packet, number, **kwargs):
+        return goes(name, packet, number, "forward_former", **kwargs)
+
+    def from_(number, route, v6=False, **kwargs):
+        return (from_node6 if v6 else from_node)(number, sport=8000 + route - 1, **kwargs)
+
+    rows = []
+    for v6 in (False, True):
+        version, vip = ("v6", VIP6) if v6 else ("v4", VIP)
+        ack, moved = to(1, v6), to(2, v6)
+        own = Packet(OWN6 if v6 else OWN, vip, TCP)
+        refused = {"flags": 0x14, "payload": b""}
+        third = None if v6 else 18001
+        rows += [
+            # Moved once, from n1 to n2.
+            goes(f"{version}: a SYN: to the new node", opened(ack), 2),
+            goes(f"{version}: its SYN again", opened(ack), 2, before=[[opened(ack)]]),
+            goes(f"{version}: its next packet", ack, 2, before=[[opened(ack)]]),
+            goes(f"{version}: its next packet, another table since its SYN", ack, 2, before=[[opened(ack)], []]),
+            goes(f"{version}: its end", ack.but(flags=0x11), 2, before=[[opened(ack)]]),
+            goes(f"{version}: its reset", ack.but(flags=0x04), 2, before=[[opened(ack)]]),
+            goes(f"{version}: what comes after its reset", ack, 2, before=[[opened(ack), ack.but(flags=0x04)]]),
+            stays(f"{version}: a packet from before", ack, 1),
+            stays(f"{version}: the end of one from before", ack.but(flags=0x11), 1),
+            stays(f"{version}: a reset of one from before", ack.but(flags=0x04), 1),
+            goes(f"{version}: one from before whose port is used again", ack, 2, before=[[ack, opened(ack)]]),
+            stays(f"{version}: a SYN with ACK opens nothing", ack.but(flags=0x12), 1),
+            stays(f"{version}: a SYN with RST opens nothing", ack.but(flags=0x06), 1),
+            stays(f"{version}: a SYN with FIN opens nothing", ack.but(flags=0x03), 1),
+            stays(f"{version}: no flag opens nothing", ack.but(flags=0), 1),
+            stays(f"{version}: after a SYN with ACK", ack, 1, before=[[ack.but(flags=0x12)]]),
+            goes(f"{version}: a SYN with ECN flags, data and options",
+                 ack.but(flags=0xC2, tcp_options=bytes([34, 2, 1, 1])), 2),
+            goes(f"{version}: after a SYN with ECN flags", ack, 2, before=[[ack.but(flags=0xC2)]]),
+            goes(f"{version}: after a SYN behind headers of options", ack, 2, before=[
+                [opened(ack).but(extensions=[extension(60)]) if v6 else opened(ack).but(options=b"\1" * 4)]]),
+            stays(f"{version}: another port of the same client", ack.but(sport=40001), 1, before=[[opened(ack)]]),
+            stays(f"{version}: the same client at another route", to(6, v6), 1, before=[[opened(ack)]]),
+            # Moved twice, from n1 by n2 to n3, which has ports of its own for IPv4.
+            goes(f"{version}: moved twice, a SYN", opened(moved), 3, port=third),
+            goes(f"{version}: moved twice, its next packet", moved, 3, port=third, before=[[opened(moved)]]),
+            stays(f"{version}: moved twice, opened on the way", moved, 2, before=[[opened(moved)], []]),
+            stays(f"{version}: moved twice, opened on the way, two tables ago", moved, 2,
+                  before=[[opened(moved)], [], []]),
+            stays(f"{version}: moved twice, from before", moved, 1),
+            goes(f"{version}: moved twice, the port of one opened on the way used again", moved, 3,
+                 port=third, before=[[opened(moved)], [opened(moved)]]),
+            # Is back at n1.
+            stays(f"{version}: back again, opened elsewhere meanwhile", to(7, v6), 2, before=[[opened(to(7, v6))], []]),
+            goes(f"{version}: back again, from before", to(7, v6), 1),
+            # After the deadline.
+            goes(f"{version}: time is over, from before", to(4, v6), 2),
+            goes(f"{version}: time is over, opened since", to(4, v6), 2, before=[[opened(to(4, v6))], []]),
+            goes(f"{version}: the second one's time is over", to(5, v6), 3, port=None if v6 else 18004,
+                 before=[[opened(to(5, v6))], []]),
+            stays(f"{version}: the second one's time is over, not the first one's", to(5, v6), 1),
+            # No node any more.
+            forward(f"{version}: no node any more, a SYN", opened(to(8, v6)), "drop_no_node"),
+            stays(f"{version}: no node any more, opened before", to(8, v6), 2, before=[[opened(to(8, v6))], [], []]),
+            stays(f"{version}: no node any more, from before", to(8, v6), 1),
+            # UDP.
+            goes(f"{version}: udp: moves at once", to(1, v6, protocol=UDP), 2),
+            goes(f"{version}: udp: moved twice", to(2, v6, protocol=UDP), 3),
+            stays(f"{version}: udp: stays for a while", to(6, v6, protocol=UDP), 1),
+            goes(f"{version}: tcp where udp stays for a while, a SYN", opened(to(6, v6)), 2),
+            # Routes that do not drain, beside those that do.
+            goes(f"{version}: a route that does not drain", to(12, v6), 1),
+            stays(f"{version}: a route that did not drain when it was opened", to(11, v6), 1,
+                  before=[[opened(to(11, v6))], []]),
+            # Back from the nodes.
+            reverse(f"{version}: back from the former node", from_(1, 1, v6), out={"src": vip}),
+            reverse(f"{version}: back from the new node", from_(2, 1, v6), out={"src": vip}, before=[[opened(ack)]]),
+            reverse(f"{version}: back from the former node, of one that the new one has", from_(1, 1, v6, flags=0x12),
+                    "drop_stale", before=[[opened(ack)]]),
+            reverse(f"{version}: back from the node on the way, of its own", from_(2, 2, v6), out={"src": vip},
+                    before=[[opened(moved)], []]),
+            reverse(f"{version}: back from the first node, of the same", from_(1, 2, v6), "drop_stale",
+                    before=[[opened(moved)], []]),
+            reverse(f"{version}: back from the one whose time is over", from_(2, 5, v6), out={"src": vip},
+                    before=[[opened(to(5, v6))], []]),
+            reverse(f"{version}: back from the first, of the same", from_(1, 5, v6), "drop_stale",
+                    before=[[opened(to(5, v6))], []]),
+            reverse(f"{version}: back, udp", from_(1, 1, v6, protocol=UDP), out={"src": vip}, before=[[opened(ack)]]),
+            # This machine's own.
+            goes(f"{version}: this machine asks, a SYN", opened(own), 2, "local_out"),
+            goes(f"{version}: this machine asks, its next packet", own, 2, "local_out", before=[[opened(own)]]),
+            goes(f"{version}: this machine asks, from before", own, 1, "local_out"),
+            vector(f"{version}: the answer to this machine, from before", "local_in",
+                   from_(1, 1, v6, **refused).but(dst=own.src), "local_in", out={"src": vip}),
+            vector(f"{version}: the answer to this machine, of one that the new node has", "local_in",
+                   from_(1, 1, v6, **refused).but(dst=own.src), "drop_stale", before=[[opened(own)]]),
+        ]
+        # ICMP errors go where the flow's packets go.
+        said, quoted = (sent6, asked6) if v6 else (sent, asked)
+        kind = (TOO_BIG6, 0, 1280) if v6 else (UNREACHABLE, 4, 1280)
+        router, inner, client = (ROUTER6, INNER6, CLIENT6) if v6 else (ROUTER, INNER, CLIENT)
+        big, big_way = Error(router, vip, said(), *kind), Error(router, vip, said(sport=8001), *kind)
+        about = Error(inner, client, quoted(), *kind)
+        unreachable = Error(N1_6 if v6 else N1, client, quoted(), *((UNREACHABLE6, 4) if v6 else (UNREACHABLE, 3)))
+        rows += [
+            to_node(f"{version}: an error to the former node", big),
+            to_node(f"{version}: an error to the new node", big, 2, before=[[opened(ack)]]),
+            to_node(f"{version}: an error about a SYN-ACK is no SYN", big.about({"flags": 0x12})),
+            to_node(f"{version}: an error about what looks like a SYN is none", big.about({"flags": 0x02})),
+            to_node(f"{version}: an error to the node on the way", big_way, 2, before=[[opened(moved)], []]),
+            to_node(f"{version}: an error about udp, which has moved", Error(router, vip, said(UDP), *kind), 2),
+            to_node(f"{version}: an error about udp, which stays", Error(router, vip, said(UDP, 8005), *kind)),
+            to_node(f"{version}: an error about a route whose time is over",
+                    Error(router, vip, said(sport=8003), *kind), 2),
+            to_client(f"{version}: an error about a packet to the former node", about),
+            to_client(f"{version}: an error about a packet to the new node",
+                      Error(inner, client, quoted(number=2), *kind), before=[[opened(ack)]]),
+            reverse(f"{version}: an error about a packet to the former node, of one that the new one has", about,
+                    "drop_stale", before=[[opened(ack)]]),
+            to_client(f"{version}: an error of the former node", unreachable, "node"),
+            reverse(f"{version}: an error of the former node, of one that the new one has", unreachable, "drop_stale",
+                    before=[[opened(ack)]]),
+        ]
+        # Nodes that have the VIP.
+        first, second = (N1_6, N2_6) if v6 else (N1, N2)
+        for how, send, base in (("as it is", as_it_is, 9000), ("inside", inside, 10000)):
+            direct, way, error = to(1, v6, base), to(2, v6, base), big.about({"sport": base})
+            rows += [
+                send(f"{version}: {how}: the flow of another listener", direct, first, "forward_former",
+                     before=[[opened(ack)]]),
+                send(f"{version}: {how}: a SYN", opened(direct), second),
+                send(f"{version}: {how}: its next packet", direct, second, before=[[opened(direct)]]),
+                send(f"{version}: {how}: from before", direct, first, "forward_former"),
+                send(f"{version}: {how}: opened on the way", way, second, "forward_former", before=[[opened(way)], []]),
+                forward(f"{version}: {how}: no node any more", opened(to(8, v6, base)), "drop_no_node"),
+                send(f"{version}: {how}: an error to the former node", error, first, "icmp_to_node"),
+                send(f"{version}: {how}: an error to the new node", error, second, "icmp_to_node",
+                     before=[[opened(direct)]]),
+            ]
+    three, nine = to(3), to(9, True)
+    port = next(port for port in range(40000, 50000) if route_of(key, "flow", CLIENT, port, table["routes"]) == 1)
+    flow = Packet(CLIENT, VIP, TCP, port, 8883)
+    return table, rows + [
+        stays("v4: moved three times, from before", three, 1),
+        stays("v4: moved three times, opened on the first node on the way", three, 2, before=[[opened(three)], [], []]),
+        stays("v4: moved three times, opened on the second", three, 3, port=18002, before=[[opened(three)], []]),
+        goes("v4: moved three times, opened on the last", three, 4, before=[[opened(three)]]),
+        stays("v4: at a former node with IPv4 only, from before", to(9), 4),
+        forward("v6: at a former node with IPv4 only, from before", nine, "drop_no_address"),
+        goes("v6: at a former node with IPv4 only, a SYN", opened(nine), 2),
+        forward("v6: on to a node with IPv4 only, a SYN", opened(to(3, True)), "drop_no_address"),
+        stays("v4: one port, by flow, from before", flow, 1),
+        goes("v4: one port, by flow, opened since", flow, 2, before=[[opened(flow)]]),
+        forward("v6: no SYN at no node: not remembered", to(8, True), "forward_former", out={"dst": N1_6},
+                before=[[opened(to(8, True))]]),
+        forward("v4: a port beside", to_vip(dport=8012), "pass"),
+    ]
 
 
 TOPICS = {
@@ -974,6 +1176,7 @@ TOPICS = {
     "local": local_topic,
     "dsr": dsr_topic,
     "ipip": ipip_topic,
+    "drain": drain_topic,
 }
 
 
@@ -993,7 +1196,8 @@ def text(topic, table, vectors):
     names = [row["name"] for row in vectors]
     assert len(set(names)) == len(names), f"{topic}: names are not unique"
     table = dict(table)
-    table["route_nodes"] = runs(table["route_nodes"])
+    for state in (table, *table.get("earlier", [])):
+        state["route_nodes"] = runs(state["route_nodes"])
     whole = {
         "topic": topic,
         "note": "Made by make.py. out is the packet as it leaves the hook: TTL or hop limit "
