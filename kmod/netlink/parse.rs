@@ -282,6 +282,12 @@ impl Parser<'_, '_> {
         let route = route.ok_or_else(|| self.missing(attr, "the drain's route"))?;
         let nodes = nodes.ok_or_else(|| self.missing(attr, "the drain's node"))?;
         let left = left.ok_or_else(|| self.missing(attr, "the drain's left"))?;
+        if table.formers.last().is_some_and(|last| last.route == route) {
+            return Err(self.refuse(
+                attr,
+                format_args!("route {route}: has two drains; one has all its former nodes"),
+            ));
+        }
         let count = nodes.payload().len() / 4;
         if count > FORMERS_MAX || nodes.payload().len() != left.payload().len() {
             return Err(self.refuse(

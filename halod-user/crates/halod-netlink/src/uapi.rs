@@ -203,7 +203,7 @@ pub mod table {
     pub const NODE: u16 = 5;
     /// Together the runs of a commit describe every route exactly once.
     pub const RUN: u16 = 6;
-    /// The routes that drain, in ascending order.
+    /// The routes that drain, in ascending order, each once.
     pub const DRAIN: u16 = 7;
     /// The key by which listeners with one port for all routes tell them apart. Another one sends
     /// nearly every connection to another node.
