@@ -8,18 +8,24 @@
  * FILE holds packets from the network header on, each after its length (16 bits, big endian). COUNT 0
  * is for ever. The same file, count and seed make the same packets. Says `sent N refused N` at the end:
  * frames handed over, and packets that the local stack did not take.
+ *
+ * Frames become packets of the kernel in three ways: in one piece; as a network card or a virtual machine
+ * hands them over, with checksums and segmentation left to do, and pages behind the headers (PACKET_VNET_HDR);
+ * and with nothing but the link header in one piece, all else in pages that this program shares (PACKET_TX_RING).
  */
 #define _GNU_SOURCE /* sendmmsg */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,10 +36,15 @@ enum {
 	MUTATED_MAX = 1600, /* some are larger than the device takes */
 	CHANGES_MAX = 6,
 	HEADERS = 96, /* most changes are to the first bytes, which somebody reads */
+	EXTRA_MAX = 8192, /* from a page on, the kernel keeps a packet in pieces */
+	SLOT = 2048,
+	SLOTS = 16 * BATCH, /* many: a packet may still be on its way when its slot is free */
+	SLOT_DATA = TPACKET2_HDRLEN - sizeof(struct sockaddr_ll), /* net/packet/af_packet.c */
 };
 
 struct packet {
 	unsigned int len;
+	unsigned int extra; /* zeros behind it */
 	uint8_t bytes[MUTATED_MAX];
 };
 
@@ -233,13 +244,13 @@ static void mend(struct packet *p)
 		len = min(len, p->len & ~1u);
 	if (is_v6(p)) {
 		if (p->len >= 40 && !one_in(8))
-			put16(p->bytes + 4, p->len - 40);
+			put16(p->bytes + 4, p->len + p->extra - 40);
 		return;
 	}
 	if (p->len < 20)
 		return;
 	if (!one_in(8))
-		put16(p->bytes + 2, p->len);
+		put16(p->bytes + 2, p->len + p->extra);
 	if (one_in(16))
 		return;
 	put16(p->bytes + 10, 0);
@@ -250,9 +261,10 @@ static void mend(struct packet *p)
 	put16(p->bytes + 10, ~sum);
 }
 
-static void make(struct packet *p)
+static void make(struct packet *p, unsigned int extra)
 {
 	*p = seeds[below(seed_count)];
+	p->extra = extra;
 	if (one_in(16)) /* as it is */
 		return;
 	for (unsigned int left = 1 + below(CHANGES_MAX); left; left--)
@@ -287,60 +299,184 @@ static void read_seeds(const char *path)
 	}
 }
 
-/* Frames out of a device, in batches. */
-static void throw_frames(uint64_t count, const char *device, const char *gateway)
+/* Where frames go: a device, and the link address of who is asked to route them. */
+struct link {
+	struct sockaddr_ll own;
+	uint8_t head[ETH_HLEN];
+};
+
+static uint64_t sent, refused;
+
+static void open_link(struct link *link, const char *device, const char *gateway)
 {
-	static struct packet packets[BATCH];
-	static uint8_t heads[BATCH][ETH_HLEN];
-	static struct iovec parts[BATCH][2];
-	static struct mmsghdr messages[BATCH];
-	struct sockaddr_ll own = { .sll_family = AF_PACKET, .sll_ifindex = if_nametoindex(device) };
-	socklen_t len = sizeof(own);
-	uint64_t sent = 0, refused = 0;
+	socklen_t len = sizeof(link->own);
 	unsigned int mac[6];
-	int sock = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
+	int sock = socket(AF_PACKET, SOCK_RAW, 0);
 
 	if (sscanf(gateway, "%x:%x:%x:%x:%x:%x", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]) != 6) {
 		fprintf(stderr, "%s is no link address such as 02:00:00:00:00:01\n", gateway);
 		exit(1);
 	}
-	if (sock < 0 || bind(sock, (struct sockaddr *)&own, sizeof(own)) || getsockname(sock, (struct sockaddr *)&own, &len))
+	link->own = (struct sockaddr_ll){ .sll_family = AF_PACKET, .sll_ifindex = if_nametoindex(device) };
+	if (sock < 0 || bind(sock, (struct sockaddr *)&link->own, sizeof(link->own)) ||
+	    getsockname(sock, (struct sockaddr *)&link->own, &len))
 		die(device);
+	close(sock);
+	for (int byte = 0; byte < ETH_ALEN; byte++)
+		link->head[byte] = mac[byte];
+	memcpy(link->head + ETH_ALEN, link->own.sll_addr, ETH_ALEN);
+}
+
+/* A socket that sends by the link, with an option set. */
+static int open_socket(const struct link *link, int option, const void *value, socklen_t len)
+{
+	int sock = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
+
+	if (sock < 0 || bind(sock, (const struct sockaddr *)&link->own, sizeof(link->own)))
+		die("AF_PACKET");
 	if (setsockopt(sock, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)))
 		die("PACKET_QDISC_BYPASS");
-	for (int i = 0; i < BATCH; i++) {
-		for (int byte = 0; byte < 6; byte++)
-			heads[i][byte] = mac[byte];
-		memcpy(heads[i] + ETH_ALEN, own.sll_addr, ETH_ALEN);
-		parts[i][0] = (struct iovec){ heads[i], ETH_HLEN };
-		parts[i][1].iov_base = packets[i].bytes;
-		messages[i].msg_hdr = (struct msghdr){ .msg_iov = parts[i], .msg_iovlen = 2 };
+	if (option && setsockopt(sock, SOL_PACKET, option, value, len))
+		die("an option of AF_PACKET");
+	return sock;
+}
+
+static void frame_head(const struct link *link, const struct packet *p, uint8_t *head)
+{
+	memcpy(head, link->head, ETH_HLEN);
+	put16(head + 2 * ETH_ALEN, is_v6(p) ? ETH_P_IPV6 : ETH_P_IP);
+}
+
+/* What is left to do with a frame: most of it may be done, and what may not is refused by the kernel. */
+static void offload(const struct packet *p, struct virtio_net_hdr *todo)
+{
+	static const uint8_t kinds[] = { VIRTIO_NET_HDR_GSO_NONE, VIRTIO_NET_HDR_GSO_UDP, VIRTIO_NET_HDR_GSO_UDP_L4 };
+	unsigned int protocol = p->bytes[is_v6(p) ? 6 : 9], len = header_len(p);
+
+	*todo = (struct virtio_net_hdr){ .hdr_len = below(one_in(4) ? 512 : 96) };
+	if (one_in(4))
+		return;
+	todo->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	todo->csum_start = ETH_HLEN + (one_in(8) ? below(p->len) : len);
+	todo->csum_offset = one_in(8) ? below(64) : protocol == IPPROTO_TCP ? 16 : 6;
+	if (protocol == IPPROTO_TCP && !one_in(4))
+		todo->gso_type = is_v6(p) ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+	else
+		todo->gso_type = kinds[below(sizeof(kinds))];
+	if (todo->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		todo->gso_size = 1 + below(one_in(4) ? 65535 : MTU);
+}
+
+/* A batch from a socket without an option, or of PACKET_VNET_HDR. */
+static void throw_messages(const struct link *link, int sock, int vnet, unsigned int batch, int forever)
+{
+	static const uint8_t zeros[EXTRA_MAX];
+	static struct packet packets[BATCH];
+	static struct virtio_net_hdr todo[BATCH];
+	static uint8_t heads[BATCH][ETH_HLEN];
+	static struct iovec parts[BATCH][4];
+	static struct mmsghdr messages[BATCH];
+	unsigned int done = 0;
+
+	for (unsigned int i = 0; i < batch; i++) {
+		struct packet *p = &packets[i];
+
+		make(p, vnet && one_in(2) ? below(EXTRA_MAX) : 0);
+		frame_head(link, p, heads[i]);
+		if (vnet)
+			offload(p, &todo[i]);
+		parts[i][0] = (struct iovec){ &todo[i], vnet ? sizeof(todo[i]) : 0 };
+		parts[i][1] = (struct iovec){ heads[i], ETH_HLEN };
+		parts[i][2] = (struct iovec){ p->bytes, p->len };
+		parts[i][3] = (struct iovec){ (void *)zeros, p->extra };
+		messages[i].msg_hdr = (struct msghdr){ .msg_iov = parts[i], .msg_iovlen = 4 };
 	}
-	while (!count || sent + refused < count) {
-		unsigned int batch = count ? min(BATCH, count - sent - refused) : BATCH, done = 0;
+	while (done < batch) {
+		int result = sendmmsg(sock, messages + done, batch - done, 0);
 
-		for (unsigned int i = 0; i < batch; i++) {
-			make(&packets[i]);
-			put16(heads[i] + 2 * ETH_ALEN, is_v6(&packets[i]) ? ETH_P_IPV6 : ETH_P_IP);
-			parts[i][1].iov_len = packets[i].len;
+		if (result > 0) {
+			done += result;
+			sent += result;
+		} else if (errno == EAGAIN || errno == EINTR || (errno == ENOBUFS && !vnet)) {
+			usleep(1000);
+		} else if (errno == EMSGSIZE || errno == EINVAL || errno == ENOBUFS || forever) {
+			/*
+			 * Larger than the device takes; of a kind that would have to be segmented before it (ENOBUFS); or the
+			 * device comes and goes, as it may.
+			 */
+			if (errno == ENODEV || errno == ENXIO || errno == ENETDOWN)
+				usleep(10000);
+			done++;
+			refused++;
+		} else {
+			die("sendmmsg");
 		}
-		while (done < batch) {
-			int result = sendmmsg(sock, messages + done, batch - done, 0);
+	}
+}
 
-			if (result > 0) {
-				done += result;
-				sent += result;
-			} else if (errno == ENOBUFS || errno == EAGAIN || errno == EINTR) {
-				usleep(1000);
-			} else if (errno == EMSGSIZE || errno == EINVAL || !count) {
-				/* Larger than the device takes; or the device comes and goes, as it may. */
-				if (errno != EMSGSIZE && errno != EINVAL)
-					usleep(10000);
-				done++;
-				refused++;
-			} else {
-				die("sendmmsg");
-			}
+/* A batch from the ring of a socket. */
+static void throw_slots(const struct link *link, int sock, uint8_t *ring, unsigned int batch, int forever)
+{
+	static struct packet p;
+	static unsigned int next;
+
+	while (batch--) {
+		volatile struct tpacket2_hdr *slot = (void *)(ring + next * SLOT);
+		uint8_t *frame = ring + next * SLOT + SLOT_DATA;
+
+		make(&p, 0);
+		if (p.len > MTU) {
+			refused++;
+			continue;
+		}
+		while (slot->tp_status != TP_STATUS_AVAILABLE)
+			usleep(1000);
+		frame_head(link, &p, frame);
+		memcpy(frame + ETH_HLEN, p.bytes, p.len);
+		slot->tp_len = ETH_HLEN + p.len;
+		__atomic_store_n(&slot->tp_status, TP_STATUS_SEND_REQUEST, __ATOMIC_RELEASE);
+		next = (next + 1) % SLOTS;
+		sent++;
+	}
+	while (send(sock, NULL, 0, MSG_DONTWAIT) < 0) {
+		if (errno != ENOBUFS && errno != EAGAIN && errno != EINTR && !forever)
+			die("send from the ring");
+		usleep(1000);
+	}
+}
+
+/* Frames out of a device, in batches. */
+static void throw_frames(uint64_t count, const char *device, const char *gateway)
+{
+	const struct tpacket_req slots = { .tp_block_size = SLOT * SLOTS, .tp_block_nr = 1, .tp_frame_size = SLOT, .tp_frame_nr = SLOTS };
+	const int on = 1, version = TPACKET_V2;
+	int plain, vnet, paged;
+	struct link link;
+	uint8_t *ring;
+
+	open_link(&link, device, gateway);
+	plain = open_socket(&link, 0, NULL, 0);
+	vnet = open_socket(&link, PACKET_VNET_HDR, &on, sizeof(on));
+	paged = open_socket(&link, PACKET_VERSION, &version, sizeof(version));
+	/* A slot that the device does not take is given back, as one that was sent. */
+	if (setsockopt(paged, SOL_PACKET, PACKET_LOSS, &on, sizeof(on)) ||
+	    setsockopt(paged, SOL_PACKET, PACKET_TX_RING, &slots, sizeof(slots)))
+		die("PACKET_TX_RING");
+	ring = mmap(NULL, SLOT * SLOTS, PROT_READ | PROT_WRITE, MAP_SHARED, paged, 0);
+	if (ring == MAP_FAILED)
+		die("the ring");
+	while (!count || sent + refused < count) {
+		unsigned int batch = count ? min(BATCH, count - sent - refused) : BATCH;
+
+		switch (below(3)) {
+		case 0:
+			throw_messages(&link, plain, 0, batch, !count);
+			break;
+		case 1:
+			throw_messages(&link, vnet, 1, batch, !count);
+			break;
+		case 2:
+			throw_slots(&link, paged, ring, batch, !count);
 		}
 	}
 	printf("sent %llu refused %llu\n", (unsigned long long)sent, (unsigned long long)refused);
@@ -350,7 +486,6 @@ static void throw_frames(uint64_t count, const char *device, const char *gateway
 static void throw_own(uint64_t count)
 {
 	int v4 = socket(AF_INET, SOCK_RAW, IPPROTO_RAW), v6 = socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
-	uint64_t sent = 0, refused = 0;
 	struct packet p;
 
 	if (v4 < 0 || v6 < 0)
@@ -360,7 +495,7 @@ static void throw_own(uint64_t count)
 		struct sockaddr_in6 to6 = { .sin6_family = AF_INET6 };
 		ssize_t result;
 
-		make(&p);
+		make(&p, 0);
 		if (p.len < 40)
 			memset(p.bytes + p.len, 0, 40 - p.len);
 		memcpy(&to4.sin_addr, p.bytes + 16, 4);
