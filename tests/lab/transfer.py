@@ -1,4 +1,4 @@
-"""Files through the echo servers, both ways at once, compared byte for byte."""
+"""Files and large datagrams through the echo servers and back, compared byte for byte."""
 
 import hashlib
 import random
@@ -34,3 +34,16 @@ def transfer(clients: Namespace, vip: str, size: int, what: str, connected: Call
         sender.join()
     expected = hashlib.sha256(greeting + data).hexdigest()
     equal((len(received), hashlib.sha256(received).hexdigest()), (len(greeting) + size, expected), f"bytes echoed, {what}")
+
+
+def datagram(clients: Namespace, vip: str, what: str, size: int = 4096) -> None:
+    """Sends a datagram that goes in pieces, and compares what comes back."""
+    data = random.Random(size).randbytes(size)
+    with clients.entered():
+        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_DGRAM)
+    with sock:
+        sock.settimeout(10 * SLOWER)
+        sock.connect((vip, BROWSERS_PORT))
+        sock.send(data)
+        answer = sock.recv(1 << 16)
+    equal(answer == f"n1 {BROWSERS_PORT} ".encode() + data, True, f"whether a datagram of {size} bytes to {vip} comes back whole, {what}")

@@ -12,7 +12,7 @@ from lab.lab import Lab
 from lab.netns import Namespace
 from lab.topology import Topology
 from lab.traffic import FAMILIES, ask
-from lab.transfer import transfer
+from lab.transfer import datagram, transfer
 from lab.wait import until
 
 SIZE = 512 << 10
@@ -78,13 +78,7 @@ def path_mtu(lab: Lab, kernel: Kernel, back: direct.WayBack) -> None:
         forget(net)
     # In pieces, both ways: larger than any link.
     for vip in (VIP4, VIP6):
-        with net.clients.entered():
-            sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_DGRAM)
-        with sock:
-            sock.settimeout(10)
-            sock.connect((vip, BROWSERS_PORT))
-            sock.send(b"x" * 4096)
-            equal(sock.recv(8192), f"n1 {BROWSERS_PORT} ".encode() + b"x" * 4096, f"4,096 bytes to {vip}, and back")
+        datagram(net.clients, vip, "sent to link addresses")
 
 
 def forget(net: Topology) -> None:

@@ -14,7 +14,7 @@ from lab.lab import Lab
 from lab.pieces import hand, udp
 from lab.topology import Topology, ip_batch
 from lab.traffic import FAMILIES, ask
-from lab.transfer import transfer
+from lab.transfer import datagram, transfer
 from lab.wait import until
 
 OUTSIDE, INSIDE = "clients.7", "nodes.8"
@@ -41,7 +41,8 @@ def run(lab: Lab) -> None:
             before, fast = kernel.counters(), kernel.fast_path()["fast"]
             every_route(lab, what)
             for vip in (VIP4, VIP6):
-                large(lab, vip, what)
+                transfer(net.clients, vip, SIZE, f"{vip}, {what}")
+                datagram(net.clients, vip, what)
             grown = kernel.grown(before)
             equal(set(grown), {"forward", "reverse"}, f"exits, {what}")
             equal(kernel.fast_path()["fast"] > fast, fast_path == "auto", f"whether packets took the fast path, {what}")
@@ -81,19 +82,6 @@ def every_route(lab: Lab, what: str) -> None:
             for index, node in enumerate(HOLDERS):
                 answer = ask(lab.net.clients, vip, BROWSERS_PORT + index, protocol)
                 equal(answer, f"n{node} {BROWSERS_PORT + index}", f"who answers {protocol} {vip} route {index + 1}, {what}")
-
-
-def large(lab: Lab, vip: str, what: str) -> None:
-    """A file both ways, and a datagram in pieces."""
-    transfer(lab.net.clients, vip, SIZE, f"{vip}, {what}")
-    with lab.net.clients.entered():
-        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_DGRAM)
-    with sock:
-        sock.settimeout(10)
-        sock.connect((vip, BROWSERS_PORT))
-        data = bytes(index % 251 for index in range(4096))
-        sock.send(data)
-        equal(sock.recv(8192), f"n1 {BROWSERS_PORT} ".encode() + data, f"a large datagram to {vip} and back, {what}")
 
 
 def by_a_wrong_way(net: Topology, echo: Echo, kernel: Kernel, heard: bool, what: str) -> None:
