@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from .netns import Namespace
+from .paged import SOL_PACKET, Paged
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
-SOL_PACKET, PACKET_VNET_HDR = 263, 15  # linux/socket.h, linux/if_packet.h
+PACKET_VNET_HDR = 15  # linux/if_packet.h
 NEEDS_CSUM = 1  # linux/virtio_net.h
 IPV6_FLOWINFO = 11  # linux/in6.h
 ICMPV6_INFORMATION = 128  # types from here on are no errors
@@ -31,6 +32,8 @@ class End(Protocol):
 class Wire:
     """The device eth0 of a namespace whose own IP stack is made to say nothing."""
 
+    paged = False  # whether packets are sent in pages
+
     def __init__(self, namespace: Namespace):
         namespace.sysctl(ipv6__conf__all__disable_ipv6=1)
         namespace.run("ip", "-4", "address", "flush", "dev", "eth0")
@@ -44,6 +47,7 @@ class Wire:
                 self._sockets[version] = sock
             self._offloaded = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self._offloaded.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            self._pages = Paged("eth0")
 
     @property
     def sockets(self) -> Sequence[socket.socket]:
@@ -63,18 +67,50 @@ class Wire:
     def send(self, packet: bytes, to: bytes) -> None:
         """Sends a packet, from its network header on, to a link address."""
         version = packet[0] >> 4
-        self._sockets[version].sendto(packet, ("eth0", ETHERTYPES[version], 0, 0, to))
+        if self.paged:
+            self._pages.send(self._ethernet(packet, to) + packet)
+        else:
+            self._sockets[version].sendto(packet, ("eth0", ETHERTYPES[version], 0, 0, to))
 
     def send_partial(self, packet: bytes, to: bytes, start: int, field: int) -> None:
         """The same, the checksum at `field` of the transport header at `start` being the device's to complete."""
-        ethernet = to + self.mac + struct.pack("!H", ETHERTYPES[packet[0] >> 4])
+        ethernet = self._ethernet(packet, to)
         head = struct.pack("=BBHHHH", NEEDS_CSUM, 0, 0, 0, len(ethernet) + start, field)
         self._offloaded.sendto(head + ethernet + packet, ("eth0", 0))
 
+    def _ethernet(self, packet: bytes, to: bytes) -> bytes:
+        return to + self.mac + struct.pack("!H", ETHERTYPES[packet[0] >> 4])
+
     def close(self) -> None:
         """Stops."""
-        for sock in (*self._sockets.values(), self._offloaded):
+        for sock in (*self._sockets.values(), self._offloaded, self._pages):
             sock.close()
+
+
+class Tap:
+    """What a program sees that watches all of a namespace's devices, as tcpdump(8) does: packets as they come in.
+
+    For it the kernel has a clone of each.
+    """
+
+    def __init__(self, namespace: Namespace):
+        with namespace.entered():
+            self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(3))  # ETH_P_ALL
+
+    def seen(self) -> list[bytes]:
+        """Since the last time."""
+        packets = []
+        while True:
+            try:
+                packet, sender = self._sock.recvfrom(65536)
+            except BlockingIOError:
+                return packets
+            if sender[2] == socket.PACKET_HOST:
+                packets.append(packet)
+
+    def close(self) -> None:
+        """Stops."""
+        self._sock.close()
 
 
 class Own:

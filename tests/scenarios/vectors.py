@@ -18,7 +18,7 @@ from lab.checks import check, equal
 from lab.kernel import Kernel
 from lab.lab import Lab
 from lab.wait import until
-from lab.wire import Own, Wire, arrived, routed
+from lab.wire import Own, Tap, Wire, arrived, routed
 
 RULES = """
 table inet watch {
@@ -86,6 +86,7 @@ class Rig:
     def __init__(self, lab: Lab, packets: list[bytes], nodes: set[str]):
         self.halod = lab.net.halod
         self.kernel = Kernel(self.halod)
+        self.tap: Tap | None = None
         self.own, self.clients, self.beyond = Own(lab.net.halod), Wire(lab.net.clients), Wire(lab.net.app)
         machines = {number: Wire(lab.net.node(number)) for number in range(1, MACHINES + 1)}
         self.ends = (self.own, self.clients, *machines.values(), self.beyond)
@@ -168,6 +169,8 @@ class Rig:
         last = vector.get("then", vector)
         exit, made_here = last["exit"], vector["hook"] == "local_out"
         self.send(packet, made_here, vector["csum"] == "partial")
+        if (tap := self.tap) and not made_here and source_of(packet) not in OWN:
+            until(f"{what}: to be seen as it came", lambda: packet in tap.seen(), 10)
         if last["out"] is None:
             counter = self.counters[exit]
             until(f"{what}: {exit} to grow", lambda: self.kernel.counters()[exit] > counter, 10)
@@ -204,6 +207,7 @@ def run(lab: Lab) -> None:
     rig = Rig(lab, comes_out, {vector["to"] for vector in live if "to" in vector})
     for fast_path in ("off", "auto"):
         put_all_through(rig, files, fast_path)
+    watched_in_pages(rig, files)
 
 
 def put_group_through(rig: Rig, file: dict[str, Any], vectors: list[dict[str, Any]], fast_path: str, what: str) -> None:
@@ -214,6 +218,19 @@ def put_group_through(rig: Rig, file: dict[str, Any], vectors: list[dict[str, An
         if file["table"].get("drains"):
             rig.commit(file["table"], fast_path, vector.get("before"))
         rig.put_through(f"{file['topic']}, {what}: {vector['name']}", vector)
+
+
+def watched_in_pages(rig: Rig, files: list[dict[str, Any]]) -> None:
+    """Those that come in whole come in pages, and a program looks on, which sees them as they came."""
+    rig.tap, rig.clients.paged = Tap(rig.halod), True
+    for wire in rig.nodes.values():
+        wire.paged = True
+    count = 0
+    for file in files:
+        group = [each for each in file["vectors"] if each["live"] and not is_fragment(each) and "before" not in each]
+        put_group_through(rig, file, group, "auto", "in pages and watched")
+        count += len(group)
+    print(f"   vectors, in pages and watched: {count}")
 
 
 def put_all_through(rig: Rig, files: list[dict[str, Any]], fast_path: str) -> None:
