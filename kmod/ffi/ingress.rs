@@ -198,8 +198,8 @@ unsafe fn harmless(
         if security && point == POST {
             SECURITY.store(operation.hook.map_or(0, |hook| hook as usize), Relaxed);
         }
-        let tracking = point == PRE && priority == DEFRAG || is_only_for_tracked(priority, point);
-        ours || security || untyped && tracking
+        let defragmentation = untyped && point == PRE && priority == DEFRAG;
+        ours || security || defragmentation || is_only_for_tracked(operation, point)
     })
 }
 

@@ -111,9 +111,7 @@ impl Context<'_> {
         unsafe { operations(entries) }.iter().any(|operation| {
             // SAFETY: As above.
             let operation = unsafe { &**operation };
-            let by_tracking = is_only_for_tracked(operation.priority, PRE)
-                && operation.hook_ops_type() == UNDEFINED;
-            operation.priority > BEFORE_CONNTRACK && !by_tracking
+            operation.priority > BEFORE_CONNTRACK && !is_only_for_tracked(operation, PRE)
         })
     }
 
@@ -163,14 +161,17 @@ pub(super) unsafe fn operations<'a>(
     }
 }
 
-/// Whether hooks of no type of their own at a priority of a point leave alone what is untracked:
-/// connection tracking, and the NAT that goes by it.
-pub(super) fn is_only_for_tracked(priority: c_int, point: c_uint) -> bool {
-    match point {
-        PRE => priority == CONNTRACK || priority == DESTINATION_NAT,
-        POST => [SOURCE_NAT, HELPER, CONFIRM].contains(&priority),
-        _ => false,
-    }
+/// Whether a hook at a point leaves alone what is untracked: connection tracking's, and that of the
+/// NAT that goes by it, whose chains run inside it.
+pub(super) fn is_only_for_tracked(operation: &bindings::nf_hook_ops, point: c_uint) -> bool {
+    let priorities: &[c_int] = match (operation.hook_ops_type(), point) {
+        (UNDEFINED, PRE) => &[CONNTRACK],
+        (UNDEFINED, POST) => &[HELPER, CONFIRM],
+        (NAT, PRE) => &[DESTINATION_NAT],
+        (NAT, POST) => &[SOURCE_NAT],
+        _ => &[],
+    };
+    priorities.contains(&operation.priority)
 }
 
 /// Where in its way a packet is at one of netfilter's points.
@@ -203,10 +204,11 @@ unsafe extern "C" fn hook<const POINT: c_uint, const V6: bool>(
 /// Before connection tracking (-200) and after the raw tables (-300), whose rules so still see
 /// what the client sent.
 const BEFORE_CONNTRACK: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_RAW + 10;
-/// Where connection tracking is, and the NAT of destinations by it; of no type of their own.
+/// Where connection tracking is, which has no type of its own, and the NAT of destinations by it.
 const CONNTRACK: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK;
 const DESTINATION_NAT: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_NAT_DST;
 const UNDEFINED: bindings::nf_hook_ops_type = bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED;
+const NAT: bindings::nf_hook_ops_type = bindings::nf_hook_ops_type_NF_HOOK_OP_NAT;
 /// Where connection tracking ends.
 const HELPER: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_HELPER;
 const CONFIRM: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_CONFIRM;

@@ -8,22 +8,37 @@ from .flavour import SLOWER
 from .netns import Namespace
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+QUESTION = b"who is there?"  # long enough for a packet that the fast path takes
 TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-def ask(namespace: Namespace, address: str, port: int, protocol: str = "tcp", timeout: float = 5.0 * SLOWER) -> str:
+def ask(
+    namespace: Namespace, address: str, port: int, protocol: str = "tcp", timeout: float = 5.0 * SLOWER, source: str = ""
+) -> str:
     """Who answers there: "NAME PORT". Raises OSError, TimeoutError where nobody does."""
     family = 6 if ":" in address else 4
     with namespace.entered():
         sock = socket.socket(FAMILIES[family], TYPES[protocol])
     with sock:
         sock.settimeout(timeout)
+        if source:
+            sock.bind((source, 0))
         sock.connect((address, port))
         if protocol == "udp":
-            sock.send(b"who")
-            return sock.recv(2048).decode().removesuffix(" who")
+            sock.send(QUESTION)
+            return sock.recv(2048).removesuffix(b" " + QUESTION).decode()
         with sock.makefile("rb") as lines:
             return lines.readline().decode().strip()
+
+
+def answered_by(
+    namespace: Namespace, address: str, port: int, protocol: str = "tcp", timeout: float = 5.0 * SLOWER, source: str = ""
+) -> str:
+    """The name of who answers there; "" for nobody."""
+    try:
+        return ask(namespace, address, port, protocol, timeout, source).split()[0]
+    except OSError:
+        return ""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from lab.echo import Echo
 from lab.lab import Lab
 from lab.process import Process
 from lab.topology import Topology, ip_batch
-from lab.traffic import ask
+from lab.traffic import answered_by
 from lab.transfer import transfer
 from lab.wait import until
 
@@ -75,10 +75,7 @@ def answered(net: Topology, who: str, when: str) -> None:
 
 def answer(net: Topology, vip: str, protocol: str, timeout: float = 5.0) -> str:
     """Who answers; "" for nobody."""
-    try:
-        return ask(net.clients, vip, BROWSERS_PORT, protocol, timeout).split()[0]
-    except OSError:
-        return ""
+    return answered_by(net.clients, vip, BROWSERS_PORT, protocol, timeout)
 
 
 def neighbours(net: Topology) -> None:
