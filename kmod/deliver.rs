@@ -21,6 +21,10 @@ impl Namespace {
         deliver: Deliver,
         exit: Exit,
     ) -> Verdict {
+        // A VRF shows it in PRE_ROUTING again, as its own.
+        if hook_at(POINT) == Hook::PreRouting && skb.is_balanced() && skb.has_route() {
+            return Verdict::Accept;
+        }
         if context.may_track(family(V6)) {
             skb.set_untracked();
         }

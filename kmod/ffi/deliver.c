@@ -22,6 +22,19 @@ static bool is_neighbour4(const struct rtable *rt, __be32 node)
 	       rt->rt_gw_family == AF_INET && rt->rt_gw4 == node;
 }
 
+/*
+ * A rule that goes by the device of arrival is not found from here. What no
+ * table has is on the link then, by a route of one's own that does not say so.
+ */
+static void on_link4(struct rtable *rt, __be32 node)
+{
+	if (rt->rt_type == RTN_UNICAST && !rt->rt_gw_family &&
+	    rt->dst.rt_uncached_list) {
+		rt->rt_gw_family = AF_INET;
+		rt->rt_gw4 = node;
+	}
+}
+
 static bool is_neighbour6(const struct rt6_info *rt,
 			  const struct in6_addr *node)
 {
@@ -71,13 +84,19 @@ static enum halod_way neighbour_find4(struct sk_buff *skb, __be32 node)
 			.flowi4_oif = in->dst.dev->ifindex,
 			.flowi4_mark = skb->mark,
 			.flowi4_dscp = ip4h_dscp(iph),
-			.flowi4_flags = FLOWI_FLAG_KNOWN_NH,
+			/* Where it is a neighbour is decided. */
+			.flowi4_scope = RT_SCOPE_LINK,
+			.flowi4_proto = iph->protocol,
+			.flowi4_flags = FLOWI_FLAG_KNOWN_NH |
+					FLOWI_FLAG_ANYSRC,
 			.daddr = node,
+			.saddr = iph->saddr,
 		};
 
 		rt = ip_route_output_key(net, &fl4);
 		if (IS_ERR(rt))
 			return HALOD_WAY_NONE;
+		on_link4(rt, node);
 		if (!is_neighbour4(rt, node)) {
 			ip_rt_put(rt);
 			return HALOD_WAY_FAR;

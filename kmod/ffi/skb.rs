@@ -189,7 +189,7 @@ impl Skb<'_> {
 
     /// Whether it has a route, of whatever kind.
     #[inline(always)]
-    pub(super) fn has_route(&self) -> bool {
+    pub(crate) fn has_route(&self) -> bool {
         // SAFETY: By the type invariants; the field is the first of the union's two.
         unsafe { *(&raw const (*self.skb.as_ptr()).__bindgen_anon_3).cast::<usize>() != 0 }
     }

@@ -10,9 +10,9 @@ def load(namespace: Namespace, rules: str) -> None:
     namespace.run("nft", "-f", "-", input=rules)
 
 
-def delete(namespace: Namespace, table: str) -> None:
-    """Takes away a table of both IP versions."""
-    namespace.run("nft", "delete", "table", "inet", table)
+def delete(namespace: Namespace, table: str, kind: str = "inet") -> None:
+    """Takes away a table."""
+    namespace.run("nft", "delete", "table", kind, table)
 
 
 def counts(namespace: Namespace) -> dict[str, int]:

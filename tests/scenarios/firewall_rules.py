@@ -195,7 +195,7 @@ def what_chains_see(net: Topology, kernel: Kernel, on: bool) -> None:
         expected = {f"{chain}_{as_}": 1 for chain, (_, seen) in (DEVICES if on else chains).items() for as_ in seen}
         equal(nft.counts(net.halod), expected, f"what chains see of a question to {vip} and its answer, fast path on: {on}")
     nft.delete(net.halod, "look")
-    net.halod.run("nft", "delete", "table", "netdev", "look")
+    nft.delete(net.halod, "look", "netdev")
 
 
 def blocked(net: Topology, on: bool) -> None:
@@ -228,7 +228,7 @@ table {kind} block {{
         equal(bool(nft.counts(net.halod)), not past, f"whether packets were dropped by {what}")
         equal(answers(net), {"n1"}, f"who answers the others past {what}")
         equal(nft.counts(net.halod), {}, f"packets of others that were dropped by {what}")
-        net.halod.run("nft", "delete", "table", kind, "block")
+        nft.delete(net.halod, "block", kind)
 
 
 def written(net: Topology) -> None:
