@@ -14,6 +14,8 @@ TROUBLE = re.compile(
 )
 # Said of every module that the distribution has not signed.
 EXPECTED = "module verification failed: signature and/or required key missing"
+# What a kernel says before the trace of an allocation that failed.
+SHORTAGE = re.compile(r"vmalloc error:|page allocation failure:|percpu: allocation failed,.* atomic=0")
 # /dev/kmsg: the priority is in the low three bits of the first field; 3 is KERN_ERR.
 ERROR_PRIORITY = 3
 
@@ -51,3 +53,14 @@ def trouble(lines: list[str]) -> list[str]:
         return bool(TROUBLE.search(line)) or ("halod" in line and int(line[1]) <= ERROR_PRIORITY)
 
     return [line for line in lines if EXPECTED not in line and bad(line)]
+
+
+def without_shortages(lines: list[str]) -> list[str]:
+    """The lines without what is said, and traced, of allocations that failed."""
+    kept, inside = [], False
+    for line in lines:
+        inside = inside or bool(SHORTAGE.search(line))
+        if not inside:
+            kept.append(line)
+        inside = inside and "</TASK>" not in line
+    return kept

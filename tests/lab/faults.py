@@ -5,7 +5,7 @@ Only the calling thread's, and only those made on behalf of chosen code: what is
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,15 +16,25 @@ KINDS = {
     "failslab": {"ignore-gfp-wait": "N", "cache-filter": "N"},
     "fail_page_alloc": {"ignore-gfp-wait": "N", "ignore-gfp-highmem": "N", "min-order": "0"},
 }
+FILES = ("fail-nth", "make-it-fail")  # a task's own
 MOST = 2000  # allocations that one action may make
 Range = tuple[int, int]
 
 
-class Outcome:
-    """What came of an action whose `nth` allocation failed, or, where `failed` is false, which made fewer than that."""
+# Beside what fail-nth says: all of it fails. The probability comes last, when the rest is in force.
+RULE = {"verbose": "0", "interval": "1", "times": "-1", "probability": "100"}
 
-    def __init__(self, nth: int, failed: bool, error: OSError | None):
-        self.nth, self.failed, self.error = nth, failed, error
+
+class Outcome:
+    """What came of an action whose `nth` allocation failed, with the `rest` of them or alone, or, where `failed` is false,
+    which made fewer than that.
+    """
+
+    def __init__(self, nth: int, rest: bool, failed: bool, error: OSError | None):
+        self.nth, self.rest, self.failed, self.error = nth, rest, failed, error
+
+    def __str__(self) -> str:
+        return f"allocation {self.nth}{' and the rest' if self.rest else ''} ({self.error})"
 
 
 def module_text() -> Range:
@@ -43,38 +53,45 @@ def function(name: str) -> Range:
 
 
 @contextmanager
-def on_behalf_of(code: Range) -> Iterator[None]:
-    """Within the block only allocations with this code in their call chain count and fail."""
+def on_behalf_of(code: Range, whoever: bool = False) -> Iterator[None]:
+    """Within the block only allocations with this code in their call chain count and fail: of a task that asks for it, or
+    with `whoever`, all of them.
+    """
     for kind, settings in KINDS.items():
         start, end = code
-        for name, value in {**settings, "verbose": "0", "require-start": hex(start), "require-end": hex(end)}.items():
+        chain = {"require-start": hex(start), "require-end": hex(end)}
+        for name, value in {**settings, **chain, "task-filter": "N" if whoever else "Y", **RULE}.items():
             (DEBUGFS / kind / name).write_text(value)
     try:
         yield
     finally:
         for kind in KINDS:
-            (DEBUGFS / kind / "require-start").write_text("0")
-            (DEBUGFS / kind / "require-end").write_text(hex((1 << 64) - 1))
+            for name, value in (("probability", "0"), ("require-start", "0"), ("require-end", hex((1 << 64) - 1))):
+                (DEBUGFS / kind / name).write_text(value)
 
 
 def each(action: Callable[[], object]) -> Iterator[Outcome]:
-    """Does the action again and again, with the first allocation failing, then the second, until it makes no more."""
-    file = os.open("/proc/thread-self/fail-nth", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        for nth in range(1, MOST):
-            error = None
-            os.pwrite(file, str(nth).encode(), 0)
-            try:
-                action()
-            except OSError as problem:
-                error = problem
-            finally:
-                # 0 where one has failed; else so many more would have had to be made.
-                left = int(os.pread(file, 16, 0))
-                os.pwrite(file, b"0", 0)
-            yield Outcome(nth, left == 0, error)
-            if left:
-                return
-    finally:
-        os.close(file)
-    raise AssertionError(f"one action made {MOST} allocations: it seems never to end")
+    """Does the action again and again, with the first allocation failing, then the second, until it makes no more; and once
+    more so, with all that come after it failing too.
+    """
+    with ExitStack() as files:
+        fail_nth, make_it_fail = (files.enter_context(open(f"/proc/thread-self/{name}", "r+b", 0)) for name in FILES)
+        for rest in (False, True):
+            for nth in range(1, MOST):
+                error = None
+                fail_nth.write(str(nth).encode())
+                make_it_fail.write(b"1" if rest else b"0")
+                try:
+                    action()
+                except OSError as problem:
+                    error = problem
+                finally:
+                    make_it_fail.write(b"0")
+                    # 0 where one has failed; else so many more would have had to be made.
+                    left = int(os.pread(fail_nth.fileno(), 16, 0))
+                    fail_nth.write(b"0")
+                yield Outcome(nth, rest, left == 0, error)
+                if left:
+                    break
+            else:
+                raise AssertionError(f"one action made {MOST} allocations: it seems never to end")

@@ -1,15 +1,22 @@
 """Memory runs out at every single allocation: the error is a clean one, and the table in force stays in force.
 
 Each netlink operation is done again and again, with its first allocation failing, then its second, until
-none is left to fail; so are the creation of a network namespace and the module's own start. An operation
-that says it failed has changed nothing, one that says it is done has done it all. That nothing leaks is
-seen at the end of the run (`nothing_left`).
+none is left to fail; so are the creation of a network namespace and the module's own start. Then once more, with
+all that comes after failing too: no fallback (kvmalloc's to vmalloc) helps, nor has undoing anything to undo it
+with. An operation that says it failed has changed nothing, one that says it is done has done it all. That nothing
+leaks is seen at the end of the run (`nothing_left`).
+
+Counters have memory of every CPU: the kernel never makes __alloc_percpu itself fail (mm/percpu.c asks neither
+failslab nor fail_page_alloc), and its areas mostly have room. What it takes to have more are pages
+(pcpu_populate_chunk), which can be denied, to the worker that keeps some in store as well: with that, and
+more namespaces than there is room for, the module's start fails at its counters.
 """
 
 import ctypes
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from fuzz import netlink
 from fuzz.netlink_requests import Requests
@@ -22,10 +29,13 @@ from lab.netns import Namespace
 from lab.traffic import ask
 
 NEEDS_DEBUG = True
+MEMORY_RUNS_OUT = True
 DEADLINE = 300
 SYS_FINIT_MODULE = 313  # arch/x86/entry/syscalls/syscall_64.tbl
 SEED = int(os.environ.get("FUZZ_SEED", 1))
 NAT, DIRECT = frozenset({0}), frozenset({1, 2})  # deliver: nat; dsr and ipip
+OWN = "/proc/thread-self/ns/net"
+NAMESPACES = 64  # whose counters take more than what is in store: some pages, and what others gave back
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -93,6 +103,10 @@ class Talk:
 
 
 def run(lab: Lab) -> None:
+    # Before there is a network: each of its namespaces would ask for the same again.
+    module_start()
+    counters()
+    module.load()
     lab.echoes(2)
     talk = Talk(lab.net.halod)
     plain, other, draining = talk.table(), talk.table(), talk.table(draining=True)
@@ -114,8 +128,6 @@ def run(lab: Lab) -> None:
             reads(operation, lambda operation=operation: len(talk.ask(operation)))
         namespaces()
     works(lab)
-    module_start()
-    works(lab)
 
 
 def works(lab: Lab) -> None:
@@ -131,7 +143,7 @@ def changes(talk: Talk, what: str, before: bytes | None, after: bytes | None) ->
     generation = talk.put(before)
     failed = 0
     for outcome in faults.each(lambda: talk.change(after, generation)):
-        name = f"{what}, allocation {outcome.nth} ({outcome.error})"
+        name = f"{what}, {outcome}"
         failed += outcome.failed
         done = not clean(name, outcome)
         equal(talk.generation(), generation + done, f"{name}: the generation in force")
@@ -147,45 +159,70 @@ def reads(what: str, read: Callable[[], object]) -> None:
     answers: list[object] = []
     for outcome in faults.each(lambda: answers.append(read())):
         failed += outcome.failed
-        if not clean(f"{what}, allocation {outcome.nth}", outcome):
-            equal(answers[-1], expected, f"the answer to {what}, allocation {outcome.nth}")
+        if not clean(f"{what}, {outcome}", outcome):
+            equal(answers[-1], expected, f"the answer to {what}, {outcome}")
     # A dump's buffers are the kernel's own, so there may be none.
-    print(f"# {what}: {failed} allocations, each has failed once")
+    print(f"# {what}: {failed} failures, alone and with the rest")
+
+
+@contextmanager
+def more_namespaces(count: int) -> Iterator[None]:
+    """Within the block there are so many network namespaces more."""
+    kept = [os.open(OWN, os.O_RDONLY)]
+    try:
+        for _ in range(count):
+            os.unshare(os.CLONE_NEWNET)
+            kept.append(os.open(OWN, os.O_RDONLY))
+        os.setns(kept[0], os.CLONE_NEWNET)
+        yield
+    finally:
+        for file in kept:
+            os.close(file)
 
 
 def namespaces() -> None:
     """A namespace is made whole, or not at all."""
-    failed, home = 0, os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    failed, home = 0, os.open(OWN, os.O_RDONLY)
     for outcome in faults.each(lambda: os.unshare(os.CLONE_NEWNET)):
         os.setns(home, os.CLONE_NEWNET)
         failed += outcome.failed
-        clean(f"a network namespace, allocation {outcome.nth}", outcome)
+        clean(f"a network namespace, {outcome}", outcome)
     os.close(home)
     told("a network namespace", failed)
 
 
 def module_start() -> None:
-    """The module is there whole, or not at all."""
+    """The module is there whole, or not at all; in the first namespace and one more, where the first is to be undone."""
     module.unload()
     failed = 0
-    file = os.open(paths.MODULE, os.O_RDONLY)
     # What the module's own start asks for: finding and linking its code is the kernel's business.
-    with faults.on_behalf_of(faults.function("do_one_initcall")):
-        for outcome in faults.each(lambda: insert(file)):
+    with more_namespaces(1), faults.on_behalf_of(faults.function("do_one_initcall")):
+        for outcome in faults.each(insert):
             failed += outcome.failed
-            clean(f"insmod, allocation {outcome.nth}", outcome)
-            equal(module.loaded(), outcome.error is None, f"insmod, allocation {outcome.nth} ({outcome.error}): the module is there")
-            if outcome.failed and outcome.error is None:
-                module.unload()
-    os.close(file)
+            clean(f"insmod, {outcome}", outcome)
+            equal(module.loaded(), outcome.error is None, f"insmod, {outcome}: the module is there")
+            module.unload()
     told("insmod", failed)
 
 
-def insert(file: int) -> None:
+def counters() -> None:
+    """The same where no page is to be had for memory of every CPU."""
+    code = 0
+    with more_namespaces(NAMESPACES), faults.on_behalf_of(faults.function("pcpu_populate_chunk"), whoever=True):
+        try:
+            insert()
+        except OSError as error:
+            code = error.errno
+    equal(code, errno.ENOMEM, "insmod without pages for counters")
+    equal(module.loaded(), False, "insmod without pages for counters: the module is there")
+
+
+def insert() -> None:
     """insmod in this thread, whose allocations are the ones that fail."""
-    if LIBC.syscall(SYS_FINIT_MODULE, file, b"", 0):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    with paths.MODULE.open("rb") as file:
+        if LIBC.syscall(SYS_FINIT_MODULE, file.fileno(), b"", 0):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
 
 
 def clean(name: str, outcome: faults.Outcome) -> bool:
@@ -199,5 +236,5 @@ def clean(name: str, outcome: faults.Outcome) -> bool:
 
 def told(what: str, failed: int) -> None:
     """A change in which nothing failed would say nothing."""
-    print(f"# {what}: {failed} allocations, each has failed once")
+    print(f"# {what}: {failed} failures, alone and with the rest")
     check(failed > 0, f"{what} asks for memory")
