@@ -16,13 +16,11 @@ KINDS = {
     "failslab": {"ignore-gfp-wait": "N", "cache-filter": "N"},
     "fail_page_alloc": {"ignore-gfp-wait": "N", "ignore-gfp-highmem": "N", "min-order": "0"},
 }
+# Beside what fail-nth says: all of it fails. The probability comes last, when the rest is in force.
+RULE = {"verbose": "0", "interval": "1", "times": "-1", "probability": "100"}
 FILES = ("fail-nth", "make-it-fail")  # a task's own
 MOST = 2000  # allocations that one action may make
 Range = tuple[int, int]
-
-
-# Beside what fail-nth says: all of it fails. The probability comes last, when the rest is in force.
-RULE = {"verbose": "0", "interval": "1", "times": "-1", "probability": "100"}
 
 
 class Outcome:
