@@ -1,5 +1,7 @@
-"""Bulk transfers, both ways at once, arrive byte for byte: with checksum offload and GSO, without either, and
-with the two sorts on either side of HaloD. So do many datagrams that are one packet for most of the way."""
+"""Bulk transfers, both ways at once, arrive byte for byte: with checksum offload and GSO, without either, with the two
+sorts on either side of HaloD, and with BIG TCP, whose packets are longer than their headers can say. So do many
+datagrams that are one packet for most of the way.
+"""
 
 import socket
 import threading
@@ -10,6 +12,7 @@ from lab.addresses import BROWSERS_PORT, ROUTES, VIP4, VIP6
 from lab.checks import check, equal
 from lab.lab import Lab
 from lab.netns import Namespace
+from lab.topology import Topology, ip_batch
 from lab.traffic import FAMILIES
 from lab.transfer import transfer
 
@@ -19,6 +22,8 @@ SIZE_SLOW = 2_000_003
 SEGMENT, SEGMENTS, LAST = 1001, 40, 333  # bytes; how many of them; bytes of one more
 SOL_UDP, UDP_SEGMENT = 17, 103  # linux/udp.h
 ETHERNET = 1514  # largest frame of MTU 1500
+LARGEST = 65535 + 14  # the largest whose IP header says how long it is
+BIG = 180_000  # bytes that a packet may have inside the machine
 # The last two leave datagrams together where they are sent on.
 FEATURES = ("tso", "gso", "gro", "tx", "rx", "sg", "tx-udp-segmentation", "rx-udp-gro-forwarding")
 
@@ -36,17 +41,30 @@ def run(lab: Lab) -> None:
         size = SIZE if clients_on and nodes_on else SIZE_SLOW
         for vip in (VIP4, VIP6):
             what = f"{vip}, offload {'on' if clients_on else 'off'} at the client, {'on' if nodes_on else 'off'} at the node"
-            largest = Largest(net.node(1))
-            begin = time.monotonic()
-            transfer(net.clients, vip, size, what)
-            seconds = time.monotonic() - begin
-            frame = largest.stop()
+            frame = bulk(net, vip, size, what)
             segments(net.clients, vip, what)
-            print(f"# {size} bytes each way in {seconds:.1f} s, largest frame at the node {frame} bytes: {what}")
             if clients_on and nodes_on:
                 check(frame > ETHERNET, f"with offload the node saw frames above {ETHERNET} bytes ({frame})")
             if not clients_on and not nodes_on:
                 check(frame <= ETHERNET, f"without offload no frame at the node was above {ETHERNET} bytes ({frame})")
+    for namespace, device in client_side + node_side:
+        offload([(namespace, device)], on=True)
+        limits = [f"{kind}_max_size {BIG}" for kind in ("gso", "gro", "gso_ipv4", "gro_ipv4")]
+        ip_batch([f"link set {device} {' '.join(limits)}"], namespace)
+    for vip in (VIP4, VIP6):
+        frame = bulk(net, vip, SIZE, f"{vip}, BIG TCP")
+        check(frame > LARGEST, f"with BIG TCP the node saw frames above {LARGEST} bytes ({frame})")
+
+
+def bulk(net: Topology, vip: str, size: int, what: str) -> int:
+    """A transfer; returns the length of the largest frame that the node got meanwhile."""
+    largest = Largest(net.node(1))
+    begin = time.monotonic()
+    transfer(net.clients, vip, size, what)
+    seconds = time.monotonic() - begin
+    frame = largest.stop()
+    print(f"# {size} bytes each way in {seconds:.1f} s, largest frame at the node {frame} bytes: {what}")
+    return frame
 
 
 def segments(clients: Namespace, vip: str, what: str) -> None:
