@@ -10,7 +10,7 @@
 use crate::ffi::bindings as uapi;
 use crate::ffi::ingress::{Arrival, Oddity, Softirq};
 use crate::ffi::netfilter::Verdict;
-use crate::ffi::route::Trip;
+use crate::ffi::route_key::Trip;
 use crate::ffi::skb::Skb;
 use crate::ffi::way::{Obstacle, Open};
 use crate::hooks::family;

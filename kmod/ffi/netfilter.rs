@@ -13,9 +13,10 @@ use super::bindings::{
     self, nf_inet_hooks_NF_INET_LOCAL_IN as IN, nf_inet_hooks_NF_INET_LOCAL_OUT as OUT,
     nf_inet_hooks_NF_INET_POST_ROUTING as POST, nf_inet_hooks_NF_INET_PRE_ROUTING as PRE,
 };
+use super::deliver::{octets, way};
 use super::pernet::Net;
 use super::rcu::ReadSide;
-use super::route::{octets, way, Routes};
+use super::route::Routes;
 use super::skb::Skb;
 use crate::namespace::Namespace;
 use crate::packet::{Address, Exit, Hook};

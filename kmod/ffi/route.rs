@@ -17,234 +17,18 @@
 //! C headers: `include/net/dst.h`, `include/net/route.h`, `include/net/ip6_route.h`
 
 use core::cell::UnsafeCell;
-use core::ffi::c_void;
 use core::ptr;
 use kernel::prelude::*;
 
 use super::bindings;
 use super::ingress::Softirq;
-use super::netfilter::{Context, Family};
-use super::rcu::ReadSide;
+use super::netfilter::Family;
+use super::route_key::{Key, Trip};
 use super::skb::Skb;
 use super::way::{Obstacle, Open, Way};
-use crate::packet::{Address, Exit};
 
 /// Lines of each CPU: 512 KiB, as many as there may be clients that say something at a time.
-const LINES: usize = 4096;
-
-/// The two bits of congestion control in the type of service.
-const CONGESTION: u8 = 0b11;
-
-/// An IPv6 address in the order of memory.
-#[inline(always)]
-fn halves(address: &[u8; 16]) -> [u64; 2] {
-    let whole = u128::from_ne_bytes(*address);
-    let (high, low) = ((whole >> 64) as u64, whole as u64);
-    if cfg!(target_endian = "little") {
-        [low, high]
-    } else {
-        [high, low]
-    }
-}
-
-/// What a route depends on, while there are no rules for routing but the usual ones. Packed, or a
-/// line would not fit into one of the processor's cache.
-#[derive(Clone, Copy, Default)]
-#[repr(C, packed(4))]
-struct Key {
-    /// Source and destination, as they are in the packet.
-    addresses: [u64; 4],
-    /// The device that the packet came in by; 0 in a line without a route; `TUNNEL`.
-    device: u32,
-    mark: u32,
-    /// IPv4: type of service, without the two bits of congestion control. IPv6: nothing else. Of
-    /// routes to neighbours more: see `to_neighbour`.
-    service: u32,
-}
-
-/// No device has this number: in its place where it does not matter, for ways to a node from here.
-const TUNNEL: u32 = u32::MAX;
-
-/// A packet's way, as it will be.
-#[derive(Clone, Copy)]
-pub(crate) struct Trip {
-    /// Two addresses of one IP version.
-    pub(crate) source: Address,
-    pub(crate) destination: Address,
-    /// IPv4: the type of service.
-    pub(crate) service: u8,
-    /// The packet's length, without padding.
-    pub(crate) len: usize,
-}
-
-impl Key {
-    /// Of a packet whose IP header is in one piece.
-    #[inline(always)]
-    fn of(family: Family, skb: &Skb<'_>) -> Option<Self> {
-        let mut key = Self {
-            device: skb.device(),
-            mark: skb.mark(),
-            ..Self::default()
-        };
-        let mut addresses: &[u8] = match family {
-            Family::V4 => {
-                let header: &[u8; 20] = skb.head()?;
-                key.service = u32::from(header[1] & !CONGESTION);
-                &header[12..]
-            }
-            Family::V6 => {
-                // Apart from all of IPv4.
-                key.service = u32::MAX;
-                &skb.head::<40>()?[8..]
-            }
-        };
-        let mut words = [0; 4];
-        for word in &mut words {
-            let Some((bytes, rest)) = addresses.split_first_chunk() else {
-                break;
-            };
-            (*word, addresses) = (u64::from_ne_bytes(*bytes), rest);
-        }
-        key.addresses = words;
-        Some(key)
-    }
-
-    /// The same of a trip.
-    #[inline(always)]
-    fn of_trip(skb: &Skb<'_>, trip: &Trip) -> Self {
-        let (mut addresses, mut kind) = ([0; 4], u32::MAX);
-        match (&trip.source, &trip.destination) {
-            (Address::V4(source), Address::V4(destination)) => {
-                let source = u64::from(u32::from_ne_bytes(*source));
-                let destination = u64::from(u32::from_ne_bytes(*destination));
-                // In the order of memory, whichever that is.
-                addresses[0] = if cfg!(target_endian = "little") {
-                    source | destination << 32
-                } else {
-                    source << 32 | destination
-                };
-                kind = u32::from(trip.service & !CONGESTION);
-            }
-            (Address::V6(source), Address::V6(destination)) => {
-                let ([a, b], [c, d]) = (halves(source), halves(destination));
-                addresses = [a, b, c, d];
-            }
-            _ => {}
-        }
-        Self {
-            addresses,
-            device: skb.device(),
-            mark: skb.mark(),
-            service: kind,
-        }
-    }
-
-    /// The same of the route to a neighbour that is not the packet's destination.
-    #[inline(always)]
-    fn to_neighbour(family: Family, skb: &Skb<'_>, node: &Address) -> Option<Self> {
-        const NEIGHBOUR: u32 = 0x100;
-        let mut key = Self::of(family, skb)?.towards(node);
-        key.service ^= NEIGHBOUR;
-        Some(key)
-    }
-
-    /// Of a packet that goes to a node inside another one, whatever its own addresses.
-    #[inline(always)]
-    fn to_tunnel(family: Family, skb: &Skb<'_>, node: &Address) -> Option<Self> {
-        let service = match family {
-            Family::V4 => u32::from(skb.head::<20>()?[1] & !CONGESTION),
-            Family::V6 => u32::MAX,
-        };
-        let key = Self {
-            device: TUNNEL,
-            mark: skb.mark(),
-            service,
-            ..Self::default()
-        };
-        Some(key.towards(node))
-    }
-
-    /// The same, but to another destination.
-    #[inline(always)]
-    pub(super) fn towards(mut self, destination: &Address) -> Self {
-        let mut addresses = self.addresses;
-        let [source, _, to @ ..] = &mut addresses;
-        match destination {
-            Address::V4([a, b, c, d]) => {
-                let [w, x, y, z, ..] = source.to_ne_bytes();
-                *source = u64::from_ne_bytes([w, x, y, z, *a, *b, *c, *d]);
-            }
-            Address::V6(bytes) => *to = halves(bytes),
-        }
-        self.addresses = addresses;
-        self
-    }
-
-    /// Its source and destination, in network byte order.
-    fn ends(&self, family: Family) -> [*const c_void; 2] {
-        let source: *const u8 = (&raw const self.addresses).cast();
-        let size = match family {
-            Family::V4 => 4,
-            Family::V6 => 16,
-        };
-        [source.cast(), source.wrapping_add(size).cast()]
-    }
-
-    /// Whether both are the same, this one being of an IP version. Written out, since a comparison
-    /// of arrays is a call.
-    #[inline(always)]
-    fn is(&self, family: Family, other: &Self) -> bool {
-        let ([a, b, c, d], [e, f, g, h]) = (self.addresses, other.addresses);
-        let numbers = (self.device ^ other.device)
-            | (self.mark ^ other.mark)
-            | (self.service ^ other.service);
-        let first = (a ^ e) | u64::from(numbers);
-        match family {
-            // The service tells that the other is of the same version, and so has no more.
-            Family::V4 => first == 0,
-            Family::V6 => first | (b ^ f) | (c ^ g) | (d ^ h) == 0,
-        }
-    }
-
-    /// The line of a CPU that it belongs in. The product's highest bits spread addresses one after
-    /// another evenly, where these are numbers.
-    #[inline(always)]
-    fn line(&self, family: Family) -> usize {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-        const SHIFT: u32 = u64::BITS - LINES.trailing_zeros();
-        let [a, b, c, d] = self.addresses;
-        let folded = match family {
-            Family::V4 => u64::from((a as u32).swap_bytes()) ^ (a >> 32),
-            Family::V6 => {
-                let folded = a ^ b.swap_bytes() ^ c.rotate_left(32) ^ d.swap_bytes();
-                // What differs must be in the lower half to reach all bits that are taken.
-                folded ^ (folded >> 32)
-            }
-        };
-        (folded.wrapping_mul(GOLDEN) >> SHIFT) as usize
-    }
-}
-
-/// An address's bytes.
-pub(super) fn octets(address: &Address) -> &[u8] {
-    match address {
-        Address::V4(bytes) => bytes,
-        Address::V6(bytes) => bytes,
-    }
-}
-
-/// The way out of a packet for which there is no way to its node.
-pub(super) fn way(found: bindings::halod_way) -> Result<(), Exit> {
-    match found {
-        bindings::halod_way_HALOD_WAY_FOUND => Ok(()),
-        bindings::halod_way_HALOD_WAY_FAR => Err(Exit::DropFarNode),
-        bindings::halod_way_HALOD_WAY_SOURCE => Err(Exit::DropSource),
-        bindings::halod_way_HALOD_WAY_EXPIRED => Err(Exit::DropExpired),
-        bindings::halod_way_HALOD_WAY_TOO_BIG => Err(Exit::DropTooBig),
-        bindings::halod_way_HALOD_WAY_MEMORY => Err(Exit::DropNotWritable),
-        _ => Err(Exit::DropNoRoute),
-    }
-}
+pub(super) const LINES: usize = 4096;
 
 /// Nothing is known of the next machine.
 const NOTHING: bindings::halod_next = bindings::halod_next {
@@ -257,7 +41,7 @@ const NOTHING: bindings::halod_next = bindings::halod_next {
 
 /// A route that was found.
 #[repr(C, align(64))]
-struct Line {
+pub(super) struct Line {
     key: Key,
     cookie: u32,
     /// When it is to be looked up again, in ticks.
@@ -266,11 +50,11 @@ struct Line {
     redirect: bool,
     /// What keeps all packets from being sent along it at once.
     obstacle: Option<Obstacle>,
-    route: *mut bindings::dst_entry,
+    pub(super) route: *mut bindings::dst_entry,
     /// The next machine on the route.
     next: bindings::halod_next,
     /// Of a tunnel: this machine's address on the route.
-    source: [u8; 16],
+    pub(super) source: [u8; 16],
 }
 
 // The key and what says that the route is still good are in the first line of the processor's cache.
@@ -278,12 +62,7 @@ const _: () = assert!(size_of::<Line>() == 128 && core::mem::offset_of!(Line, ne
 
 impl Line {
     const EMPTY: Self = Self {
-        key: Key {
-            addresses: [0; 4],
-            device: 0,
-            mark: 0,
-            service: 0,
-        },
+        key: Key::NONE,
         cookie: 0,
         until: 0,
         redirect: false,
@@ -296,7 +75,7 @@ impl Line {
 
 /// The tick counter's lower half.
 #[inline(always)]
-fn now() -> u32 {
+pub(super) fn now() -> u32 {
     // SAFETY: The counter is only read.
     unsafe { bindings::jiffies as u32 }
 }
@@ -310,7 +89,7 @@ impl Line {
 
     /// Whether it is a packet's, and still good.
     #[inline(always)]
-    fn holds(&self, family: Family, key: &Key, now: u32) -> bool {
+    pub(super) fn holds(&self, family: Family, key: &Key, now: u32) -> bool {
         if !self.is_for(family, key, now) {
             return false;
         }
@@ -354,7 +133,7 @@ impl Line {
     }
 
     /// A line with a route that was found `now`.
-    fn fresh(key: Key, cookie: u32, now: u32, route: *mut bindings::dst_entry) -> Self {
+    pub(super) fn fresh(key: Key, cookie: u32, now: u32, route: *mut bindings::dst_entry) -> Self {
         Self {
             key,
             cookie,
@@ -365,8 +144,13 @@ impl Line {
         }
     }
 
+    /// The same for packets that leave from this machine's address `source`.
+    pub(super) fn from(self, source: [u8; 16]) -> Self {
+        Self { source, ..self }
+    }
+
     /// Takes another one's place.
-    fn hold(&mut self, fresh: Self) {
+    pub(super) fn hold(&mut self, fresh: Self) {
         let former = core::mem::replace(self, fresh);
         // SAFETY: The line's reference was its own. It may be null.
         unsafe { bindings::dst_release(former.route) };
@@ -381,32 +165,6 @@ impl Line {
         self.find(family, skb, key, now);
         // SAFETY: As above.
         unsafe { bindings::halod_skb_forget_route(raw) };
-    }
-}
-
-/// A way to a node from here, for a packet.
-///
-/// # Invariants
-///
-/// Its route is good until the end of the hook: `release` is a reference to it, or it was in a line, and
-/// routes are freed a grace period after the last reference to them.
-pub(super) struct Tunnel<'a> {
-    way: bindings::halod_tunnel,
-    /// Null where a line has the reference.
-    release: *mut bindings::dst_entry,
-    _read_side: ReadSide<'a>,
-}
-
-impl Tunnel<'_> {
-    pub(super) fn way(&self) -> &bindings::halod_tunnel {
-        &self.way
-    }
-}
-
-impl Drop for Tunnel<'_> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants the reference is its own. It may be null.
-        unsafe { bindings::dst_release(self.release) };
     }
 }
 
@@ -460,103 +218,6 @@ impl Routes {
         // SAFETY: Hooks run under RCU; the line's reference outlives this read side, since
         // routes are freed a grace period after the last one (`dst_release`).
         unsafe { bindings::halod_skb_set_route(skb.as_ptr(), line.route, line.redirect) };
-    }
-
-    /// Gives a packet in PRE_ROUTING the route to its neighbour `node`, whatever its destination.
-    #[inline(never)]
-    pub(crate) fn give_neighbour(
-        &self,
-        family: Family,
-        skb: &mut Skb<'_>,
-        node: &Address,
-    ) -> Result<(), Exit> {
-        let v6 = family == Family::V6;
-        let key = Key::to_neighbour(family, skb, node);
-        // SAFETY: No other line is borrowed in this function.
-        let line = key.and_then(|key| Some((key, unsafe { self.line(family, &key) }?)));
-        let now = now();
-        if let Some((key, line)) = &line {
-            if line.holds(family, key, now) {
-                // SAFETY: As in `give`.
-                unsafe { bindings::halod_skb_set_neighbour(skb.as_ptr(), v6, line.route) };
-                return Ok(());
-            }
-        }
-        let (mut keep, mut cookie) = (ptr::null_mut(), 0);
-        // SAFETY: The packet is one in PRE_ROUTING, and the address of its IP version.
-        way(unsafe {
-            let node = octets(node).as_ptr().cast();
-            bindings::halod_neighbour_find(skb.as_ptr(), v6, node, &mut keep, &mut cookie)
-        })?;
-        if keep.is_null() {
-            return Ok(());
-        }
-        match line {
-            Some((key, line)) => line.hold(Line::fresh(key, cookie, now, keep)),
-            // SAFETY: The reference was its own.
-            None => unsafe { bindings::dst_release(keep) },
-        }
-        Ok(())
-    }
-
-    /// The way of a packet in PRE_ROUTING or LOCAL_OUT to its node, from here.
-    #[inline(never)]
-    pub(super) fn tunnel<'a>(
-        &'a self,
-        family: Family,
-        context: Context<'a>,
-        skb: &mut Skb<'_>,
-        node: &Address,
-    ) -> Result<Tunnel<'a>, Exit> {
-        let key = Key::to_tunnel(family, skb, node);
-        // SAFETY: No other line is borrowed in this function.
-        let line = key.and_then(|key| Some((key, unsafe { self.line(family, &key) }?)));
-        let now = now();
-        if let Some((key, line)) = &line {
-            if line.holds(family, key, now) {
-                return Ok(Tunnel {
-                    way: bindings::halod_tunnel {
-                        route: line.route,
-                        source: line.source,
-                    },
-                    release: ptr::null_mut(),
-                    _read_side: context.read_side,
-                });
-            }
-        }
-        let mut to = bindings::halod_tunnel {
-            route: ptr::null_mut(),
-            source: [0; 16],
-        };
-        let (mut keep, mut cookie) = (false, 0);
-        // SAFETY: Both come from one call in PRE_ROUTING or LOCAL_OUT, with the IP header in one
-        // piece, and the address is of its IP version.
-        way(unsafe {
-            bindings::halod_tunnel_find(
-                context.state.net,
-                skb.as_ptr(),
-                family == Family::V6,
-                octets(node).as_ptr().cast(),
-                &mut to,
-                &mut keep,
-                &mut cookie,
-            )
-        })?;
-        let release = match line {
-            Some((key, line)) if keep => {
-                line.hold(Line {
-                    source: to.source,
-                    ..Line::fresh(key, cookie, now, to.route)
-                });
-                ptr::null_mut()
-            }
-            _ => to.route,
-        };
-        Ok(Tunnel {
-            way: to,
-            release,
-            _read_side: context.read_side,
-        })
     }
 
     /// Opens the way of a packet that has just arrived and has no route, where one is kept by which
@@ -635,7 +296,7 @@ impl Routes {
     /// The caller has no other line borrowed.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    unsafe fn line(&self, family: Family, key: &Key) -> Option<&mut Line> {
+    pub(super) unsafe fn line(&self, family: Family, key: &Key) -> Option<&mut Line> {
         // SAFETY: May be called anywhere; negative where this is no softirq.
         let cpu = usize::try_from(unsafe { bindings::halod_softirq_cpu() }).ok()?;
         let line = self

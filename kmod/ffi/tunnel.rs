@@ -7,8 +7,9 @@
 use core::ffi::c_uint;
 
 use super::bindings;
+use super::deliver::{octets, way};
 use super::netfilter::{Context, Family};
-use super::route::{octets, way, Routes};
+use super::route::Routes;
 use super::skb::Skb;
 use crate::packet::{Address, Exit};
 
