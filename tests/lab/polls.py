@@ -10,10 +10,10 @@ from .subscribers import Browsers, Loss, User
 class Polls(Browsers):
     """Users of long_polling.py. Each poll is a new connection; one that ends without an answer is a loss."""
 
-    async def start(self) -> None:
-        await super().start()
-        assert self._session is not None
-        self._session._retry_connection = False  # as it is, it tries a broken GET again and says nothing
+    def _session(self, user: User) -> aiohttp.ClientSession:
+        session = super()._session(user)
+        session._retry_connection = False  # as it is, it tries a broken GET again and says nothing
+        return session
 
     async def _live(self, user: User) -> None:
         last: int | None = None
@@ -30,8 +30,7 @@ class Polls(Browsers):
                 user.losses.append(Loss(time.monotonic(), "reset"))
 
     async def _poll(self, user: User, after: str) -> int:
-        assert self._session is not None
-        async with self._session.get(user.url.replace("/sub", "/poll") + after) as answer:
+        async with self._session(user).get(user.url.replace("/sub", "/poll") + after) as answer:
             content = await answer.json()
         user.node, user.local, user.connected = answer.headers["X-Node"], "somewhere", True
         user.messages += [(time.monotonic(), text) for text in content["messages"]]

@@ -26,11 +26,10 @@ class Streams(Browsers):
         self._begin(user)
 
     async def _sse(self, user: User, connected: Connected) -> str:
-        assert self._session is not None
         headers = {"Accept": "text/event-stream"}
         if user.number in self._last:
             headers["Last-Event-ID"] = self._last[user.number]
-        async with self._session.get(user.url, headers=headers) as answer:
+        async with self._session(user).get(user.url, headers=headers) as answer:
             answer.raise_for_status()
             if not self._opened(user, socket_of(answer)):
                 return "closed"
@@ -48,9 +47,8 @@ class Streams(Browsers):
         return "asked" if asked else "closed"
 
     async def _websocket(self, user: User, connected: Connected) -> str:
-        assert self._session is not None
         url = user.url + (f"&after={self._last[user.number]}" if user.number in self._last else "")
-        async with self._session.ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=0.05)) as stream:
+        async with self._session(user).ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=0.05)) as stream:
             if not self._opened(user, stream.get_extra_info("socket")):
                 return "closed"
             async for message in stream:

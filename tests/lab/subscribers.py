@@ -50,6 +50,7 @@ class User:
 
     number: int
     routes: int = ROUTES
+    source: str = ""  # the address that it connects from; "" for the machine's own choice
     node: str = ""  # who said so in the answer's X-Node, where the transport shows it
     local: str = ""  # its end of the connection, as it is written in agents' events
     connected: bool = False
@@ -95,14 +96,11 @@ class Browsers:
             (socket.TCP_KEEPCNT, KEEPALIVE_COUNT),
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}  # by users' source
         self._gate = asyncio.Semaphore(CONNECTING_AT_ONCE)
 
     async def start(self) -> None:
         """Opens every subscription; returns at once, see `User.connected`."""
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         for user in self.users:
             self._begin(user)
 
@@ -111,8 +109,17 @@ class Browsers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
+
+    def _session(self, user: User) -> aiohttp.ClientSession:
+        """What the user's connections are made by."""
+        if user.source not in self._sessions:
+            local = (user.source, 0) if user.source else None
+            connector = aiohttp.TCPConnector(limit=0, force_close=True, local_addr=local)
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout)
+            self._sessions[user.source] = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return self._sessions[user.source]
 
     def _begin(self, user: User) -> None:
         task = asyncio.create_task(self._live(user))
@@ -164,9 +171,8 @@ class Browsers:
         return True
 
     async def _sse(self, user: User, connected: Connected) -> str:
-        assert self._session is not None
         headers = {"Accept": "text/event-stream"}
-        async with self._session.get(user.url, headers=headers) as answer:
+        async with self._session(user).get(user.url, headers=headers) as answer:
             answer.raise_for_status()
             if not self._opened(user, socket_of(answer)):
                 return "closed"
@@ -180,9 +186,8 @@ class Browsers:
         return "closed"
 
     async def _websocket(self, user: User, connected: Connected) -> str:
-        assert self._session is not None
         patience = aiohttp.ClientWSTimeout(ws_close=0.05)
-        async with self._session.ws_connect(user.url, timeout=patience) as stream:
+        async with self._session(user).ws_connect(user.url, timeout=patience) as stream:
             if not self._opened(user, stream.get_extra_info("socket")):
                 return "closed"
             connected("")
