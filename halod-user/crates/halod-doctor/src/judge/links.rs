@@ -19,12 +19,19 @@ pub(super) fn mtu(facts: &Facts, findings: &mut Findings) {
     let widest = both().map(|device| device.mtu).max().unwrap_or_default();
     for device in both() {
         let (name, mtu) = (&device.name, device.mtu);
-        let has_v6 = network.carriers(false).any(|it| it.index == device.index);
-        if has_v6 && facts.cluster.uses(false) && mtu < IPV6_LEAST {
-            let text =
-                format!("{name} carries packets of {mtu} bytes at most; IPv6 needs {IPV6_LEAST}");
+        if facts.cluster.uses(false) && mtu < IPV6_LEAST {
+            // The kernel has taken IPv6 from it, addresses and all; whether it had it cannot be seen any more.
+            let level = if network.serves_nodes(device.index) {
+                Level::Problem
+            } else {
+                Level::Warning
+            };
+            let text = format!(
+                "{name} carries packets of {mtu} bytes at most, and so no IPv6, which needs {IPV6_LEAST}: \
+                 its IPv6 addresses and routes went, give them again afterwards"
+            );
             let mend = format!("ip link set {name} mtu {IPV6_LEAST}");
-            findings.add(CHECK, Level::Problem, text, vec![mend]);
+            findings.add(CHECK, level, text, vec![mend]);
         } else if network.serves_nodes(device.index) && mtu < widest {
             let text = format!(
                 "{name}, where nodes are, carries packets of {mtu} bytes at most, another device \
