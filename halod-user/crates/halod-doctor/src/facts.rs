@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) daemon: Result<StatusReport, String>,
     /// The configuration; or why there is none.
     pub(crate) config: Result<Config, String>,
+    /// Where the configuration is.
+    pub(crate) path: PathBuf,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) nodes: Vec<Node>,
 }
@@ -158,6 +160,14 @@ pub(crate) struct Socket {
     pub(crate) protocol: Protocol,
     pub(crate) local: SocketAddr,
     pub(crate) listens: bool,
+    pub(crate) owner: Option<Owner>,
+}
+
+/// A process that has a socket open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
 }
 
 #[derive(Clone, Debug)]

@@ -30,6 +30,8 @@ pub struct Finding {
     /// The commands that mend it, in their order; none where there is nothing to mend, or it takes
     /// more than a command.
     pub mend: Vec<String>,
+    /// A command that changes nothing and shows more of it, where there is one.
+    pub show: Option<String>,
 }
 
 /// Findings, as one check after the other makes them.
@@ -49,7 +51,15 @@ impl Findings {
             level,
             text: text.into(),
             mend,
+            show: None,
         });
+    }
+
+    /// The command that shows more of the last finding.
+    pub(crate) fn shown_by(&mut self, command: impl Into<String>) {
+        if let Some(last) = self.0.last_mut() {
+            last.show = Some(command.into());
+        }
     }
 
     pub(crate) fn ok(&mut self, check: &'static str, text: impl Into<String>) {

@@ -6,6 +6,7 @@ mod cluster;
 mod firewall;
 mod kernel;
 mod network;
+mod owners;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -98,11 +99,13 @@ async fn sockets(cluster: &Cluster) -> Result<Vec<Socket>, String> {
     ranges.sort_by_key(|range| *range.start());
     ranges.dedup();
     let mut found = Vec::new();
+    let owners = owners::look();
     let mut add = |protocol, listed: Vec<halod_sockets::Socket>| {
         found.extend(listed.into_iter().map(|it| Socket {
             protocol,
             local: it.local,
             listens: it.listens,
+            owner: owners.get(&it.inode).cloned(),
         }));
     };
     let mut sockets = Sockets::open().map_err(|error| error.to_string())?;

@@ -271,6 +271,7 @@ mod tests {
             interface: 0,
             cookie: 1,
             listens: peer.ends_with(":0"),
+            inode: 1,
         }
     }
 

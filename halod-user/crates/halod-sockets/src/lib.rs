@@ -35,6 +35,8 @@ pub struct Socket {
     pub cookie: u64,
     /// Whether it takes what comes from anybody; then there is no peer.
     pub listens: bool,
+    /// The number by which programs' files name it (`socket:[INODE]`); 0 where none has it yet, or any more.
+    pub inode: u32,
 }
 
 /// Why sockets cannot be listed or closed.
@@ -153,6 +155,7 @@ impl Sockets {
             interface: 0,
             cookie: u64::MAX, // INET_DIAG_NOCOOKIE: whichever it is
             listens: false,
+            inode: 0,
         };
         self.close(&socket).await
     }
@@ -197,5 +200,6 @@ fn socket(protocol: u8, found: InetResponseHeader) -> Socket {
             IPPROTO_UDP => found.state == TCP_CLOSE,
             _ => found.state == TCP_LISTEN,
         },
+        inode: found.inode,
     }
 }

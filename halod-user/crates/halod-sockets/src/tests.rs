@@ -61,11 +61,12 @@ async fn finds_a_servers_side_of_connections() {
     assert_eq!(found[0].peer, user.local_addr().expect("its address"));
     assert!(!found[0].listens);
     let accepted = accept(&listener);
-    assert_eq!(
-        connections(&mut sockets, port).await,
-        found,
-        "the same socket"
-    );
+    let before = found[0].clone();
+    assert_eq!(before.inode, 0);
+    let found = connections(&mut sockets, port).await;
+    assert_ne!(found[0].inode, 0);
+    let inode = found[0].inode;
+    assert_eq!(found, [Socket { inode, ..before }], "the same socket");
 
     // The user has gone, the server has not noticed.
     drop(user);

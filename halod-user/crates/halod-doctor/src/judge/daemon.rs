@@ -23,6 +23,7 @@ pub(super) fn daemon(facts: &Facts, findings: &mut Findings) {
             "the configuration cannot be used, and what depends on it is not checked: {error}"
         );
         findings.add(CHECK, Level::Warning, text, Vec::new());
+        findings.shown_by(checked(facts));
     }
     let status = match &facts.cluster.daemon {
         Ok(status) => status,
@@ -47,17 +48,20 @@ pub(super) fn daemon(facts: &Facts, findings: &mut Findings) {
             .unwrap_or("no reason is known");
         let text = format!("the kernel does not have halod's table: {why}");
         findings.add(CHECK, Level::Problem, text, Vec::new());
+        findings.shown_by("journalctl -u halod -n 20");
     }
     if let Some(error) = &status.store_error {
         let text = format!("the store is not written: {error}");
         findings.add(CHECK, Level::Problem, text, Vec::new());
+        findings.shown_by("journalctl -u halod -n 20");
     }
     if status.routes_without_node > 0 {
         let text = format!(
-            "{} of {} routes have no node, and drop their packets: see `halodctl nodes`",
+            "{} of {} routes have no node, and drop their packets",
             status.routes_without_node, status.routes
         );
         findings.add(CHECK, Level::Problem, text, Vec::new());
+        findings.shown_by("halodctl nodes");
     }
     if findings.clean(CHECK) {
         let nodes = counted(status.active as usize, "active node");
@@ -68,6 +72,12 @@ pub(super) fn daemon(facts: &Facts, findings: &mut Findings) {
         );
         findings.ok(CHECK, text);
     }
+}
+
+/// The command that says what is wrong with the configuration.
+fn checked(facts: &Facts) -> String {
+    let path = facts.cluster.path.display();
+    format!("halod --check-config --config {path}")
 }
 
 /// The port where nodes register.
@@ -86,6 +96,7 @@ pub(super) fn registration(facts: &Facts, findings: &mut Findings) {
             let text =
                 format!("nodes are to register at {at}, which is no address of this machine");
             findings.add(CHECK, Level::Problem, text, Vec::new());
+            findings.shown_by("ip -brief address");
             continue;
         }
         let there = sockets.iter().any(|socket| {
@@ -128,8 +139,12 @@ pub(super) fn store(facts: &Facts, findings: &mut Findings) {
         }
     };
     if space.read_only {
-        let text = format!("{directory} is mounted read-only");
+        let text = format!(
+            "{directory} is mounted read-only: where an error of its file system is the reason \
+             (`dmesg` tells), repair that before you remount it"
+        );
         findings.add(CHECK, Level::Problem, text, Vec::new());
+        findings.shown_by(format!("findmnt -T {directory}"));
     } else if !space.writable {
         findings.unknown(
             CHECK,
@@ -147,6 +162,7 @@ pub(super) fn store(facts: &Facts, findings: &mut Findings) {
             LEAST_SPACE >> 20
         );
         findings.add(CHECK, Level::Problem, text, Vec::new());
+        findings.shown_by(format!("df -h {directory}; df -i {directory}"));
     }
     if findings.clean(CHECK) {
         findings.ok(
@@ -166,7 +182,10 @@ pub(super) fn certificates(facts: &Facts, findings: &mut Findings) {
     };
     let found = match found {
         Ok(found) => found,
-        Err(error) => return findings.add(CHECK, Level::Problem, error, Vec::new()),
+        Err(error) => {
+            findings.add(CHECK, Level::Problem, error, Vec::new());
+            return findings.shown_by(checked(facts));
+        }
     };
     let name = found.own.names.first().map_or("halod", String::as_str);
     let directory = files

@@ -13,6 +13,9 @@ const OPTIONS: [(&str, &str); 3] = [
     ),
 ];
 
+/// Shows the kernels that this machine's archives have.
+const NEWER: &str = "apt-cache search --names-only '^linux-image-([7-9]|[1-9][0-9])[.]'";
+
 const LOAD: [&str; 2] = [
     "modprobe -a nf_defrag_ipv4 nf_defrag_ipv6",
     "insmod build/kmod/halod.ko",
@@ -33,6 +36,7 @@ pub(super) fn kernel(facts: &Facts, findings: &mut Findings) {
         let text =
             format!("{release} is too old; Debian's kernels from 7.0 on have what is needed");
         findings.add(CHECK, Level::Problem, text, Vec::new());
+        findings.shown_by(NEWER);
     }
     match &kernel.options {
         None => findings.unknown(
@@ -42,8 +46,11 @@ pub(super) fn kernel(facts: &Facts, findings: &mut Findings) {
         Some(options) => {
             for (name, why) in OPTIONS {
                 if !options.contains_key(name) {
-                    let text = format!("{release} was built without {name}: {why}");
+                    let text = format!(
+                        "{release} was built without {name}: {why}; Debian's kernels from 7.0 on have it"
+                    );
                     findings.add(CHECK, Level::Problem, text, Vec::new());
+                    findings.shown_by(NEWER);
                 }
             }
         }
@@ -52,6 +59,9 @@ pub(super) fn kernel(facts: &Facts, findings: &mut Findings) {
         let text = "only signed modules can be loaded (Secure Boot, lockdown or module.sig_enforce): \
                     sign halod.ko with a key that this machine trusts (mokutil --import)";
         findings.add(CHECK, Level::Problem, text, Vec::new());
+        findings.shown_by(
+            "cat /sys/kernel/security/lockdown /sys/module/module/parameters/sig_enforce",
+        );
     }
     if findings.clean(CHECK) {
         findings.ok(CHECK, format!("{release} has what the module needs"));

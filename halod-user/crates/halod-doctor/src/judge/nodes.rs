@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::facts::{Answers, Facts, Node, Way};
+use crate::facts::{Answers, Device, Facts, Node, Way};
 use crate::finding::{Findings, Level};
 
 /// Nodes' addresses of the listeners' IP versions.
@@ -25,13 +25,27 @@ pub(super) fn routes(facts: &Facts, findings: &mut Findings) {
                 let text =
                     format!("{name} ({address}) is this machine itself: a node needs its own");
                 findings.add(CHECK, Level::Problem, text, Vec::new());
+                findings.shown_by(format!("ip -brief address show to {address}"));
             }
             Some(Way::None(why)) => {
-                let text = format!(
-                    "{name} ({address}) cannot be reached: {why}; add a route to it, \
-                     `ip route add {address} via ROUTER` or `dev DEVICE`"
-                );
-                findings.add(CHECK, Level::Problem, text, Vec::new());
+                let down = network.devices.iter().find(|device| {
+                    !device.up && device.addresses.iter().any(|net| net.contains(&address))
+                });
+                let (remedy, mend) = match down {
+                    Some(Device { name, .. }) => (
+                        format!("{name} is down"),
+                        vec![format!("ip link set {name} up")],
+                    ),
+                    None => (
+                        format!(
+                            "add a route to it, `ip route add {address} via ROUTER` or `dev DEVICE`"
+                        ),
+                        Vec::new(),
+                    ),
+                };
+                let text = format!("{name} ({address}) cannot be reached: {why}; {remedy}");
+                findings.add(CHECK, Level::Problem, text, mend);
+                findings.shown_by(format!("ip route show table all match {address}"));
             }
             Some(Way::Out {
                 device,
@@ -53,12 +67,14 @@ pub(super) fn routes(facts: &Facts, findings: &mut Findings) {
                          only nodes on a network of this machine"
                     );
                     findings.add(CHECK, Level::Problem, text, Vec::new());
+                    findings.shown_by(format!("ip route get {address}"));
                 } else if default && facts.cluster.answered_here(None) {
                     let text = format!(
                         "{name} ({address}) is reached by the default route, as clients are: its answers \
                          come back through HaloD only where {gateway} leads them here"
                     );
                     findings.add(CHECK, Level::Warning, text, Vec::new());
+                    findings.shown_by(format!("ip route get {address}"));
                 } else {
                     *beyond.entry(gateway.to_string()).or_insert(0) += 1;
                 }
@@ -113,6 +129,7 @@ pub(super) fn neighbours(facts: &Facts, findings: &mut Findings) {
                 Level::Problem
             };
             findings.add(CHECK, level, text, Vec::new());
+            findings.shown_by(format!("ping -c 3 {hop}"));
         }
     }
     if findings.clean(CHECK) {
@@ -132,6 +149,10 @@ pub(super) fn answers(facts: &Facts, findings: &mut Findings) {
     let sum = |names: &[&str]| -> u64 { names.iter().filter_map(|name| counters.get(*name)).sum() };
     let there = sum(&["forward", "forward_former", "forward_full"]);
     let back = sum(&["reverse"]);
+    let counted = |findings: &mut Findings, level, text: String| {
+        findings.add(CHECK, level, text, Vec::new());
+        findings.shown_by("halodctl kernel counters");
+    };
     if counters.is_empty() {
         return findings.unknown(CHECK, "the module's counters cannot be read");
     }
@@ -140,7 +161,7 @@ pub(super) fn answers(facts: &Facts, findings: &mut Findings) {
             "{far} packets were dropped so far, since their node is on no network of this machine: \
              what deliver = \"dsr\" needs"
         );
-        return findings.add(CHECK, Level::Warning, text, Vec::new());
+        return counted(findings, Level::Warning, text);
     }
     // What nodes answer to clients directly is not seen here.
     if there >= MANY && back == 0 && facts.cluster.answered_here(None) {
@@ -148,11 +169,11 @@ pub(super) fn answers(facts: &Facts, findings: &mut Findings) {
             "{there} packets went to nodes, and no answer came back this way: on each node the route to \
              clients must lead here (`ip route get CLIENT` there tells), and no node may have another"
         );
-        return findings.add(CHECK, Level::Problem, text, Vec::new());
+        return counted(findings, Level::Problem, text);
     }
     if let Some(lost) = counters.get("drop_no_route").filter(|lost| **lost > 0) {
         let text = format!("{lost} packets were dropped so far for lack of a route to their node");
-        return findings.add(CHECK, Level::Warning, text, Vec::new());
+        return counted(findings, Level::Warning, text);
     }
     findings.ok(
         CHECK,

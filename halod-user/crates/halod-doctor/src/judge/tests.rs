@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use halod_config::Config;
+use halod_control::{KernelState, StatusReport};
 use halod_netlink::{Deliver, Protocol, Status};
 use halod_tls::Certificate;
 use serde_json::json;
@@ -117,6 +118,7 @@ fn healthy() -> Facts {
         version: "1.2.3".to_owned(),
         cluster: Cluster {
             daemon: Ok(serde_json::from_value(status).expect("a status")),
+            path: PathBuf::from("/etc/halod/halod.toml"),
             config: Config::parse(CONFIG, Path::new("halod.toml")).map_err(|it| it.to_string()),
             listeners: vec![listener("198.51.100.1"), listener("2001:db8:1::1")],
             nodes: vec![Node {
@@ -210,6 +212,10 @@ fn socket(local: &str, listens: bool) -> Socket {
         protocol: Protocol::Tcp,
         local: local.parse::<SocketAddr>().expect("an address and port"),
         listens,
+        owner: Some(Owner {
+            name: "nginx".to_owned(),
+            pid: 41,
+        }),
     }
 }
 

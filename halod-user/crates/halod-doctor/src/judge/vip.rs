@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use halod_netlink::Protocol;
+
 use crate::facts::{Device, Facts, Listener, Network, Socket};
 use crate::finding::{Findings, Level, sysctl};
 
@@ -83,7 +85,10 @@ pub(super) fn ports(facts: &Facts, findings: &mut Findings) {
         };
         let (protocol, local) = (socket.protocol, socket.local);
         let port = local.port();
-        let who = format!("`ss -Hanp sport = :{port}` names it");
+        let who = match &socket.owner {
+            Some(owner) => format!("{}, process {}", owner.name, owner.pid),
+            None => "whose, cannot be seen".to_owned(),
+        };
         let (level, text) = if !socket.listens {
             (
                 Level::Problem,
@@ -112,12 +117,23 @@ pub(super) fn ports(facts: &Facts, findings: &mut Findings) {
                 ),
             )
         };
-        findings.add(CHECK, level, text, Vec::new());
+        findings.add(CHECK, level, text, mend(socket).into_iter().collect());
+        findings.shown_by(format!("ss -Hanp sport = :{port}"));
     }
     outgoing(facts, findings, CHECK);
     if findings.clean(CHECK) {
         findings.ok(CHECK, "no socket of this machine has a listener's port");
     }
+}
+
+/// Closes a connection of this machine's own, which does not work anyway. A program that listens had better be told
+/// another port than be ended: it may do more than that.
+fn mend(socket: &Socket) -> Option<String> {
+    let protocol = match socket.protocol {
+        Protocol::Tcp => 't',
+        Protocol::Udp => 'u',
+    };
+    (!socket.listens).then(|| format!("ss -HK{protocol} src '{}'", socket.local))
 }
 
 /// An unspecified IPv6 address takes IPv4 too, unless it was told not to.

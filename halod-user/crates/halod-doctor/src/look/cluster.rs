@@ -24,6 +24,7 @@ pub(super) async fn look(place: &Where<'_>, table: Option<&Table>) -> Cluster {
         Ok((status, listeners, nodes)) => Cluster {
             daemon: Ok(status),
             config,
+            path: place.config.to_owned(),
             listeners: listeners.into_iter().filter_map(reported).collect(),
             nodes: nodes.into_iter().map(known).collect(),
         },
@@ -32,6 +33,7 @@ pub(super) async fn look(place: &Where<'_>, table: Option<&Table>) -> Cluster {
             nodes: table.map(nodes).unwrap_or_default(),
             daemon: Err(error),
             config,
+            path: place.config.to_owned(),
         },
     }
 }

@@ -15,6 +15,7 @@ fn client(route: RouteId, cookie: u64) -> Client {
             interface: 0,
             cookie,
             listens: false,
+            inode: 1,
         },
     }
 }

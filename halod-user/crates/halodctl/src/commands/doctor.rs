@@ -41,7 +41,7 @@ pub async fn run(cli: &Cli, config: &Path, output: &mut Output) -> Result<(), Fa
     }
 }
 
-/// One line a finding; under it the commands that mend it.
+/// One line a finding; under it the commands that mend it, and the one that shows more.
 fn text(diagnosis: &Diagnosis) -> String {
     let mut text = String::new();
     for found in &diagnosis.findings {
@@ -50,6 +50,9 @@ fn text(diagnosis: &Diagnosis) -> String {
         let _ = writeln!(text, "{style}{word:<9}{style:#}{check:<14}{said}");
         for command in &found.mend {
             let _ = writeln!(text, "{:<9}{:<14}$ {}", "", "", clean(command));
+        }
+        if let Some(command) = &found.show {
+            let _ = writeln!(text, "{:<9}{:<14}? {}", "", "", clean(command));
         }
     }
     let problems = counted(diagnosis.problems, "problem");
@@ -79,6 +82,7 @@ mod tests {
             level,
             text: "seen".to_owned(),
             mend: mend.iter().map(|&it| it.to_owned()).collect(),
+            show: mend.last().map(|&it| it.to_owned()),
         };
         let said = text(&Diagnosis {
             problems: 1,
@@ -95,6 +99,7 @@ mod tests {
              PROBLEM  vip           seen\n\
              \x20                      $ one\n\
              \x20                      $ two\n\
+             \x20                      ? two\n\
              1 problem, 0 warnings\n"
         );
     }

@@ -28,6 +28,12 @@ fn the_module() {
         "halod.ko is version 1.2.3, halodctl 1.3.0",
         &[],
     );
+    let found = wrong(|it| {
+        if let Module::Answers(status) = &mut it.kernel.module {
+            status.routes = 0;
+        }
+    });
+    one(&found, "module", Level::Warning, "has no table", &[]);
     let found = wrong(|it| it.kernel.module = Module::Silent("not permitted".into()));
     let silent = found
         .iter()
@@ -55,6 +61,13 @@ fn a_kernel_without_the_module() {
             found.level == Level::Problem && found.text.contains(says),
             "{found:?}"
         );
+        let show = found.show.as_deref().unwrap_or_default();
+        let shows = if says == "signed" {
+            "sig_enforce"
+        } else {
+            "apt-cache search"
+        };
+        assert!(found.mend.is_empty() && show.contains(shows), "{found:?}");
     }
 }
 
@@ -80,6 +93,25 @@ fn halod() {
         "24 of 24 routes have no node",
         &[],
     );
+    let reported = |change: fn(&mut StatusReport)| {
+        wrong(|it| change(it.cluster.daemon.as_mut().expect("a status")))
+    };
+    for (found, says) in [
+        (
+            reported(|it| it.store_error = Some("No space left on device".into())),
+            "the store is not written: No space left on device",
+        ),
+        (
+            reported(|it| {
+                it.kernel.state = KernelState::Failed;
+                it.kernel.reason = Some("no module".into());
+            }),
+            "the kernel does not have halod's table: no module",
+        ),
+    ] {
+        one(&found, "halod", Level::Problem, says, &[]);
+        assert_eq!(found[0].show.as_deref(), Some("journalctl -u halod -n 20"));
+    }
     let found = wrong(|it| it.cluster.config = Err("halod.toml: no such file".into()));
     let levels: Vec<_> = found.iter().map(|it| (it.check, it.level)).collect();
     assert_eq!(
@@ -195,6 +227,18 @@ fn certificates_and_clock() {
         "has expired",
         &renew,
     );
+    for (since, level, says) in [
+        (Duration::ZERO, Level::Warning, "the CA expires in 9 days"),
+        (DAY * 10, Level::Problem, "the CA has expired"),
+    ] {
+        let found = wrong(|it| {
+            it.certificates = Some(Ok(Certificates {
+                own: certificate(it.now, 300),
+                ca: certificate(it.now - since, 9),
+            }));
+        });
+        one(&found, "certificates", level, says, &[]);
+    }
     let found = wrong(|it| it.certificates = Some(Err("halod.key: no key".into())));
     one(&found, "certificates", Level::Problem, "halod.key", &[]);
     let set = "timedatectl set-ntp true";

@@ -30,6 +30,28 @@ fn vips() {
         "the nodes' own network (nodes)",
         &[],
     );
+    let found = wrong(|it| {
+        let listener = listener("192.0.2.1");
+        it.cluster.listeners.push(Listener {
+            deliver: Deliver::Dsr,
+            ..listener
+        });
+    });
+    one(&found, "vip", Level::Warning, "arp_ignore=1", &[]);
+    let found = wrong(|it| {
+        let address = it.network.devices[0].addresses.remove(1);
+        it.network.devices.push(Device {
+            up: false,
+            ..device(9, "vips", &[&address.to_string()])
+        });
+    });
+    one(
+        &found,
+        "vip",
+        Level::Problem,
+        "198.51.100.1 is on vips, which is down",
+        &["ip link set vips up"],
+    );
 }
 
 #[test]
@@ -63,8 +85,11 @@ fn ports_of_others() {
         "ports",
         Level::Problem,
         "own has tcp 198.51.100.1:8010",
-        &[],
+        &["ss -HKt src '198.51.100.1:8010'"],
     );
+    let found = with("198.51.100.1:8003", true);
+    assert!(found[0].text.ends_with("(nginx, process 41)"), "{found:?}");
+    assert_eq!(found[0].show.as_deref(), Some("ss -Hanp sport = :8003"));
     assert_eq!(with("198.51.100.1:8024", true), []);
     assert_eq!(with("192.0.2.1:8003", true), []);
     let found = wrong(|it| {
@@ -208,6 +233,23 @@ fn ways_to_nodes() {
         "Network is unreachable",
         &[],
     );
+    let found = wrong(|it| {
+        it.network.devices[1].up = false;
+        it.network
+            .ways
+            .insert(ip("192.0.2.11"), Way::None("Network is unreachable".into()));
+    });
+    one(
+        &found,
+        "routes",
+        Level::Problem,
+        "Network is unreachable; nodes is down",
+        &["ip link set nodes up"],
+    );
+    assert_eq!(
+        found[0].show.as_deref(),
+        Some("ip route show table all match 192.0.2.11")
+    );
     one(
         &way(Way::Local),
         "routes",
@@ -294,6 +336,10 @@ fn ways_to_nodes() {
         it.kernel.counters.insert("drop_far_node".into(), 3);
     });
     one(&found, "answers", Level::Warning, "3 packets", &[]);
+    let found = wrong(|it| {
+        it.kernel.counters.insert("drop_no_route".into(), 4);
+    });
+    one(&found, "answers", Level::Warning, "4 packets", &[]);
 }
 
 #[test]
