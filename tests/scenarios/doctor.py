@@ -2,7 +2,11 @@
 commands that it prints are run."""
 
 import json
+import os
 import socket
+import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 from lab import addresses, module, paths
@@ -10,6 +14,7 @@ from lab.addresses import BRIDGE, BROWSERS_PORT, NODES_GATEWAY4, VIP4, VIP6
 from lab.checks import check, contains, equal
 from lab.cluster import Cluster
 from lab.lab import Lab
+from lab.process import Process
 from lab.topology import ip_batch
 from lab.traffic import ask
 from lab.wait import until
@@ -37,6 +42,15 @@ table inet filter {
     }
 }
 """
+BAD_OUTPUT = """
+table ip filter {
+    chain output {
+        type filter hook output priority filter; policy drop;
+        ct state established,related accept
+    }
+}
+"""
+NEIGHBOUR = "198.51.100.9/24"  # whoever has this is in one network with the VIP
 # What is wrong after `break_everything`, by check: how bad it is, and what is said of it.
 WRONG = [
     ("vip", "problem", f"{VIP4} is no address"),
@@ -79,11 +93,11 @@ class Doctor:
             found = [each for each in found if each not in there]
         equal(found, [], "other findings")
 
-    def mend(self) -> None:
-        """Runs the commands that were printed last, in their order, from the repository's top."""
+    def mend(self, directory: Path = paths.REPO, only: str = "") -> None:
+        """Runs the commands that were printed last, in their order, from a directory; or those of only one check."""
         for found in self.findings:
-            for command in found["mend"]:
-                self.halod.run("sh", "-c", command, cwd=paths.REPO)
+            for command in found["mend"] if only in ("", found["check"]) else []:
+                self.halod.run("sh", "-c", command, cwd=directory)
 
     def until_well(self) -> None:
         """Waits until nothing is found any more: halod may be busy putting things right."""
@@ -93,18 +107,32 @@ class Doctor:
 def run(lab: Lab) -> None:
     lab.net.halod.run("nft", "-f", "-", input=GOOD_FIREWALL)
     lab.echoes(2)
-    cluster = lab.cluster(tls=True, active_min=2)
-    for number in (1, 2):
-        cluster.machine(number).start_agent()
-        cluster.until_known(number)
-    cluster.until_holders("n1", "n2")
-    doctor = Doctor(lab, cluster)
+    # While nobody takes its packets: later it could not be made.
+    with lab.net.halod.entered():
+        ours, peer = socket.socket(), socket.create_server((NODES_GATEWAY4, 0))
+    with ours, peer:
+        ours.bind((VIP4, BROWSERS_PORT + 5))
+        ours.connect(peer.getsockname())
+        cluster = lab.cluster(tls=True, active_min=2)
+        for number in (1, 2):
+            cluster.machine(number).start_agent()
+            cluster.until_known(number)
+        cluster.until_holders("n1", "n2")
+        doctor = Doctor(lab, cluster)
+        doctor.finds(("ports", "problem", f"own has tcp {VIP4}:{BROWSERS_PORT + 5}"))
+        doctor.mend()
     doctor.finds()
     checks = {found["check"] for found in doctor.findings if found["level"] == "ok"}
     missing = {"kernel", "module", "halod", "routes", "neighbours", "ports", "store", "registration"} - checks
     equal(missing, set(), "checks without a good word")
     with_commands(lab, cluster, doctor)
+    taken_port(lab, doctor)
     by_hand(lab, doctor)
+    devices_and_files(lab, cluster, doctor)
+    vip_elsewhere(lab, doctor)
+    read_only_store(lab, doctor)
+    in_years(doctor)
+    lost_nodes(lab, cluster, doctor)
     without_module(lab, doctor)
     without_root(lab, cluster)
     without_daemon(cluster, doctor)
@@ -147,6 +175,104 @@ def with_commands(lab: Lab, cluster: Cluster, doctor: Doctor) -> None:
         halod.run("rmmod", "br_netfilter")  # modprobe -r would take the bridges along
 
 
+def taken_port(lab: Lab, doctor: Doctor) -> None:
+    """A program on a VIP's port is named."""
+    port = BROWSERS_PORT + 5
+    server = ["python3", "-m", "http.server", "--bind", VIP4, port]
+    process = Process(lab.net.halod, "server", server, lab.directory)
+    until("it to listen", lambda: any(f"{VIP4}:{port}" in found["text"] for found in doctor.look()))
+    doctor.finds(("ports", "problem", f"(python3, process {process.pid})"))
+    process.stop()
+    doctor.finds()
+
+
+def devices_and_files(lab: Lab, cluster: Cluster, doctor: Doctor) -> None:
+    """Devices that do not forward, files whose time or place is wrong."""
+    halod = lab.net.halod
+    halod.sysctl(**{f"ipv4__conf__{BRIDGE}__forwarding": 0, "ipv4__conf__clients__forwarding": 0})
+    doctor.finds(("forwarding", "problem", f"by {BRIDGE}"), ("forwarding", "warning", "by clients"))
+    doctor.mend()
+    doctor.finds()
+    store = lab.directory / "halod.db"
+    ahead = time.time() + 3600
+    os.utime(store, (ahead, ahead))
+    doctor.finds(("clock", "problem", "certificates are judged wrongly"))
+    os.utime(store)
+    assert cluster.pki
+    key = cluster.pki.files("halod")["key"]
+    key.rename(key.with_suffix(".away"))
+    doctor.finds(("certificates", "problem", key.name))
+    key.with_suffix(".away").rename(key)
+    doctor.finds()
+
+
+def vip_elsewhere(lab: Lab, doctor: Doctor) -> None:
+    """A VIP on a device of its own, which is down, then narrow; in the nodes' network; errors that may not leave."""
+    halod = lab.net.halod
+    devices = ["link add vips type bridge", f"address add {VIP4}/32 dev vips", f"address delete {VIP4}/32 dev lo"]
+    ip_batch(devices, halod)
+    doctor.finds(("vip", "problem", f"{VIP4} is on vips, which is down"))
+    doctor.mend()
+    doctor.finds()
+    range_ = halod.run("sysctl", "-n", "net.ipv4.ip_local_port_range").stdout.strip()
+    halod.sysctl(ipv4__ip_local_port_range=f"{BROWSERS_PORT} 60999")
+    ip_batch(["link set vips mtu 1000"], halod)
+    doctor.finds(("ports", "warning", "may get a listener's port"), ("mtu", "warning", "vips carries packets of 1000"))
+    doctor.mend()
+    doctor.finds()
+    halod.sysctl(ipv4__ip_local_port_range=range_, ipv4__ip_local_reserved_ports="\n")
+    ip_batch([f"address add {VIP4}/32 dev lo", "link delete vips", f"address add {NEIGHBOUR} dev {BRIDGE}"], halod)
+    doctor.finds(("vip", "warning", f"the nodes' own network ({BRIDGE})"))
+    ip_batch([f"address delete {NEIGHBOUR} dev {BRIDGE}"], halod)
+    halod.run("nft", "-f", "-", input=BAD_OUTPUT)
+    doctor.finds(("firewall", "problem", "ip filter output drops this machine's own ICMP errors"))
+    doctor.mend()
+    doctor.finds()
+    halod.run("nft", "delete", "table", "ip", "filter")
+
+
+def read_only_store(lab: Lab, doctor: Doctor) -> None:
+    """As a file system is after an error."""
+    subprocess.run(["mount", "--bind", lab.directory, lab.directory], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", lab.directory], check=True)
+        doctor.finds(("store", "problem", f"{lab.directory} is mounted read-only"))
+    finally:
+        subprocess.run(["umount", lab.directory], check=True)
+    doctor.finds()
+
+
+def in_years(doctor: Doctor) -> None:
+    """What was issued ends."""
+    own = ("certificates", "problem", "halod's certificate has expired")
+    ca = [("certificates", "warning", "the CA expires in 9 days"), ("certificates", "problem", "the CA has expired")]
+    for days, wanted in ((400, [own]), (3640, [own, ca[0]]), (3660, [own, ca[1]])):
+        before, moment = time.time(), time.monotonic()
+        time.clock_settime(time.CLOCK_REALTIME, before + days * 86400)
+        try:
+            doctor.finds(*wanted)
+        finally:
+            time.clock_settime(time.CLOCK_REALTIME, before + time.monotonic() - moment)
+    doctor.finds()
+
+
+def lost_nodes(lab: Lab, cluster: Cluster, doctor: Doctor) -> None:
+    """Every node's cable is out."""
+    nodes = [addresses.node(number) for number in (1, 2)]
+    for node in nodes:
+        lab.net.link(node, False)
+    for name in ("n1", "n2"):
+        cluster.until_state(name, "lost")
+    ip_batch([f"neighbour flush dev {BRIDGE}"], lab.net.halod)
+    silent = [("neighbours", "warning", f"n{number} ({address}) does not answer")
+              for number, node in enumerate(nodes, 1) for address in (node.v4, node.v6)]  # fmt: skip
+    doctor.finds(("halod", "problem", "24 of 24 routes have no node"), *silent)
+    for node in nodes:
+        lab.net.link(node, True)
+    cluster.until_holders("n1", "n2")
+    doctor.until_well()
+
+
 def by_hand(lab: Lab, doctor: Doctor) -> None:
     """What no command mends: ports that others have, nodes that cannot be reached."""
     halod = lab.net.halod
@@ -161,6 +287,8 @@ def by_hand(lab: Lab, doctor: Doctor) -> None:
     node = addresses.node(2)
     ip_batch([f"route add unreachable {node.v6}/128"], halod)
     doctor.finds(("routes", "problem", f"n2 ({node.v6})"))
+    shown = [found["show"] for found in doctor.findings if found["check"] == "routes" and found["show"]]
+    contains(halod.run("sh", "-c", *shown).stdout, f"unreachable {node.v6}", "the route that the command shows")
     ip_batch([f"route delete unreachable {node.v6}/128"], halod)
     # An address that nobody answers for: the switch has lost the cable of a machine that is known.
     lab.net.link(node, False)
@@ -184,8 +312,7 @@ def without_module(lab: Lab, doctor: Doctor) -> None:
     built = lab.directory / "build/kmod"
     built.mkdir(parents=True)
     (built / "halod.ko").symlink_to(paths.MODULE)
-    for command in found["module"]["mend"]:
-        doctor.halod.run("sh", "-c", command, cwd=lab.directory)
+    doctor.mend(lab.directory, "module")
     doctor.cluster.kernel.reconnect()
     doctor.until_well()
 
@@ -209,3 +336,6 @@ def without_daemon(cluster: Cluster, doctor: Doctor) -> None:
     doctor.finds(("halod", "problem", "does not run"))
     texts = {found["check"]: found["text"] for found in doctor.findings}
     contains(texts["routes"], f"4 addresses on-link at {BRIDGE}", "the nodes of the kernel's table")
+    module.unload()
+    module.load()
+    doctor.finds(("halod", "problem", "does not run"), ("module", "warning", "has no table"))
