@@ -21,8 +21,8 @@ impl Namespace {
         deliver: Deliver,
         exit: Exit,
     ) -> Verdict {
-        // A VRF shows it in PRE_ROUTING again, as its own.
-        if hook_at(POINT) == Hook::PreRouting && skb.is_balanced() && skb.has_route() {
+        // It has come by here, and has its route: a VRF shows it once more.
+        if hook_at(POINT) == Hook::PreRouting && skb.has_route() && skb.is_in_vrf() {
             return Verdict::Accept;
         }
         if context.may_track(family(V6)) {

@@ -23,16 +23,35 @@ static bool is_neighbour4(const struct rtable *rt, __be32 node)
 }
 
 /*
- * A rule that goes by the device of arrival is not found from here. What no
- * table has is on the link then, by a route of one's own that does not say so.
+ * The route to a node on the link, which the packet's way in says that it is.
+ * No transport asks for it, and no IPsec policy is to be asked: what it says of
+ * the packet, to the VIP, is asked when that is forwarded.
  */
-static void on_link4(struct rtable *rt, __be32 node)
+static struct rtable *on_link4(struct net *net, struct flowi4 asked,
+			       __be32 node)
 {
-	if (rt->rt_type == RTN_UNICAST && !rt->rt_gw_family &&
+	struct flowi4 fl4 = asked;
+	struct rtable *rt = __ip_route_output_key(net, &fl4);
+
+	if (!IS_ERR(rt) && is_neighbour4(rt, node))
+		return rt;
+	if (!IS_ERR(rt))
+		ip_rt_put(rt);
+	/*
+	 * A rule that goes by the device of arrival is not found from here, and
+	 * what others have may be a router. What none has on the link, the
+	 * kernel takes to be there: by a route that nobody else has, since it is
+	 * of no table, and that names no neighbour.
+	 */
+	fl4 = asked;
+	fl4.flowi4_scope = RT_SCOPE_LINK;
+	rt = __ip_route_output_key(net, &fl4);
+	if (!IS_ERR(rt) && rt->rt_type == RTN_UNICAST && !rt->rt_gw_family &&
 	    rt->dst.rt_uncached_list) {
 		rt->rt_gw_family = AF_INET;
 		rt->rt_gw4 = node;
 	}
+	return rt;
 }
 
 static bool is_neighbour6(const struct rt6_info *rt,
@@ -84,8 +103,6 @@ static enum halod_way neighbour_find4(struct sk_buff *skb, __be32 node)
 			.flowi4_oif = in->dst.dev->ifindex,
 			.flowi4_mark = skb->mark,
 			.flowi4_dscp = ip4h_dscp(iph),
-			/* Where it is a neighbour is decided. */
-			.flowi4_scope = RT_SCOPE_LINK,
 			.flowi4_proto = iph->protocol,
 			.flowi4_flags = FLOWI_FLAG_KNOWN_NH |
 					FLOWI_FLAG_ANYSRC,
@@ -93,10 +110,9 @@ static enum halod_way neighbour_find4(struct sk_buff *skb, __be32 node)
 			.saddr = iph->saddr,
 		};
 
-		rt = ip_route_output_key(net, &fl4);
+		rt = on_link4(net, fl4, node);
 		if (IS_ERR(rt))
 			return HALOD_WAY_NONE;
-		on_link4(rt, node);
 		if (!is_neighbour4(rt, node)) {
 			ip_rt_put(rt);
 			return HALOD_WAY_FAR;
@@ -179,6 +195,7 @@ enum halod_way halod_neighbour_find(struct sk_buff *skb, bool v6,
 void halod_skb_set_neighbour(struct sk_buff *skb, bool v6,
 			     struct dst_entry *dst)
 {
+	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, dst);
 	no_redirect(skb, v6);
 }

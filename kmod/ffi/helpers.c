@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/jiffies.h>
+#include <linux/netdevice.h>
 #include <linux/percpu.h>
 #include <net/ip.h>
 #include <net/ip6_fib.h>
@@ -197,6 +198,11 @@ static struct dst_entry *route_find6(struct sk_buff *skb,
 		return NULL;
 	*cookie = rt6_get_cookie(rt);
 	return skb_dst(skb);
+}
+
+bool halod_skb_is_in_vrf(const struct sk_buff *skb)
+{
+	return netif_is_l3_master(skb->dev);
 }
 
 /* A frame that br_netfilter shows has its way yet to be found. */

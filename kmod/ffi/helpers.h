@@ -52,6 +52,7 @@ bool halod_routes_are_plain(struct net *net, bool v6);
 bool halod_net_has_ipsec(const struct net *net);
 bool halod_route_is_single6(const struct rt6_info *rt);
 bool halod_skb_is_bridged(const struct sk_buff *skb);
+bool halod_skb_is_in_vrf(const struct sk_buff *skb);
 
 /* The tick counter. */
 u64 halod_jiffies(void);

@@ -167,7 +167,7 @@ pub(super) unsafe fn operations<'a>(
 pub(super) fn is_only_for_tracked(operation: &bindings::nf_hook_ops, point: c_uint) -> bool {
     let priorities: &[c_int] = match (operation.hook_ops_type(), point) {
         (UNDEFINED, PRE) => &[CONNTRACK],
-        (UNDEFINED, POST) => &[HELPER, CONFIRM],
+        (UNDEFINED, POST) => &[CONFIRM],
         (NAT, PRE) => &[DESTINATION_NAT],
         (NAT, POST) => &[SOURCE_NAT],
         _ => &[],
@@ -211,7 +211,6 @@ const DESTINATION_NAT: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_NAT_DST
 const UNDEFINED: bindings::nf_hook_ops_type = bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED;
 const NAT: bindings::nf_hook_ops_type = bindings::nf_hook_ops_type_NF_HOOK_OP_NAT;
 /// Where connection tracking ends.
-const HELPER: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_HELPER;
 const CONFIRM: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_CONFIRM;
 /// Where the kernel's own NAT rewrites sources: all filters have seen the packet by then.
 const SOURCE_NAT: c_int = bindings::nf_ip_hook_priorities_NF_IP_PRI_NAT_SRC;

@@ -194,6 +194,13 @@ impl Skb<'_> {
         unsafe { *(&raw const (*self.skb.as_ptr()).__bindgen_anon_3).cast::<usize>() != 0 }
     }
 
+    /// Whether it came in by a device of a VRF, which shows it in PRE_ROUTING as its own by now.
+    #[inline(always)]
+    pub(crate) fn is_in_vrf(&self) -> bool {
+        // SAFETY: By the type invariants; in PRE_ROUTING a packet has a device.
+        unsafe { bindings::halod_skb_is_in_vrf(self.skb.as_ptr()) }
+    }
+
     /// Whether it came in by a device, and is not this machine's own.
     #[inline(always)]
     pub(crate) fn came_in(&self) -> bool {

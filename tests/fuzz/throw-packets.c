@@ -11,7 +11,7 @@
  *
  * Frames become packets of the kernel in three ways: in one piece; as a network card or a virtual machine
  * hands them over, with checksums and segmentation left to do, and pages behind the headers (PACKET_VNET_HDR);
- * and with nothing but the link header in one piece, all else in pages that this program shares (PACKET_TX_RING).
+ * and with nothing but the link header in one piece, all else in pages (PACKET_TX_RING).
  */
 #define _GNU_SOURCE /* sendmmsg */
 #include <arpa/inet.h>
@@ -38,7 +38,7 @@ enum {
 	HEADERS = 96, /* most changes are to the first bytes, which somebody reads */
 	EXTRA_MAX = 8192, /* from a page on, the kernel keeps a packet in pieces */
 	SLOT = 2048,
-	SLOTS = 16 * BATCH, /* many: a packet may still be on its way when its slot is free */
+	SLOTS = 16 * BATCH,
 	SLOT_DATA = TPACKET2_HDRLEN - sizeof(struct sockaddr_ll), /* net/packet/af_packet.c */
 };
 
@@ -414,13 +414,23 @@ static void throw_messages(const struct link *link, int sock, int vnet, unsigned
 	}
 }
 
+/* Asks for what is in the ring to be sent; what cannot be yet goes with the next. */
+static void send_slots(int sock, int forever)
+{
+	if (send(sock, NULL, 0, MSG_DONTWAIT) >= 0)
+		return;
+	if (errno != ENOBUFS && errno != EAGAIN && errno != EINTR && !forever)
+		die("send from the ring");
+	usleep(1000);
+}
+
 /* A batch from the ring of a socket. */
 static void throw_slots(const struct link *link, int sock, uint8_t *ring, unsigned int batch, int forever)
 {
 	static struct packet p;
 	static unsigned int next;
 
-	while (batch--) {
+	for (; batch; batch--) {
 		volatile struct tpacket2_hdr *slot = (void *)(ring + next * SLOT);
 		uint8_t *frame = ring + next * SLOT + SLOT_DATA;
 
@@ -430,7 +440,7 @@ static void throw_slots(const struct link *link, int sock, uint8_t *ring, unsign
 			continue;
 		}
 		while (slot->tp_status != TP_STATUS_AVAILABLE)
-			usleep(1000);
+			send_slots(sock, forever);
 		frame_head(link, &p, frame);
 		memcpy(frame + ETH_HLEN, p.bytes, p.len);
 		slot->tp_len = ETH_HLEN + p.len;
@@ -438,11 +448,7 @@ static void throw_slots(const struct link *link, int sock, uint8_t *ring, unsign
 		next = (next + 1) % SLOTS;
 		sent++;
 	}
-	while (send(sock, NULL, 0, MSG_DONTWAIT) < 0) {
-		if (errno != ENOBUFS && errno != EAGAIN && errno != EINTR && !forever)
-			die("send from the ring");
-		usleep(1000);
-	}
+	send_slots(sock, forever);
 }
 
 /* Frames out of a device, in batches. */

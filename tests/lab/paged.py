@@ -1,4 +1,5 @@
-"""Sends frames of which the kernel has nothing in one piece but the link header: the rest stays in pages of the sender.
+"""Sends frames of which the kernel has nothing in one piece but the link header: the rest is in pages, of the ring at
+first, and behind a veth in copies of them.
 
 Documentation/networking/packet_mmap.rst, net/packet/af_packet.c.
 """

@@ -3,6 +3,7 @@
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -167,7 +168,8 @@ def arrived(ends: Iterable[End], seconds: float) -> list[tuple[str, bytes]]:
     """The packets that are there, and the namespaces where; waits for the first one so long at most."""
     owners = {sock: end for end in ends for sock in end.sockets}
     found: list[tuple[str, bytes]] = []
-    while ready := select.select(list(owners), [], [], 0 if found else seconds)[0]:
+    deadline = time.monotonic() + seconds
+    while ready := select.select(list(owners), [], [], 0 if found else max(0, deadline - time.monotonic()))[0]:
         for sock in ready:
             packet = owners[sock].read(sock)
             if packet is not None:

@@ -173,9 +173,10 @@ def more_namespaces(count: int) -> Iterator[None]:
         for _ in range(count):
             os.unshare(os.CLONE_NEWNET)
             kept.append(os.open(OWN, os.O_RDONLY))
-        os.setns(kept[0], os.CLONE_NEWNET)
+            os.setns(kept[0], os.CLONE_NEWNET)
         yield
     finally:
+        os.setns(kept[0], os.CLONE_NEWNET)
         for file in kept:
             os.close(file)
 

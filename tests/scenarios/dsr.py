@@ -7,11 +7,12 @@ import socket
 from lab import addresses, direct, direct_listeners
 from lab.addresses import BRIDGE, BROWSERS_PORT, NODES_GATEWAY4, NODES_GATEWAY6, ROUTES, VIP4, VIP6
 from lab.checks import check, equal
+from lab.flavour import SLOWER
 from lab.kernel import Kernel, Table
 from lab.lab import Lab
 from lab.netns import Namespace
 from lab.topology import Topology
-from lab.traffic import FAMILIES, ask
+from lab.traffic import FAMILIES, answered_by, ask
 from lab.transfer import datagram, transfer
 from lab.wait import until
 
@@ -44,6 +45,7 @@ def run(lab: Lab) -> None:
     net.link(addresses.node(2), up=True)
     own_machine(lab, kernel)
     not_a_neighbour(lab, kernel)
+    ipsec(lab, kernel)
     direct_listeners.other_ports_are_refused(lab, kernel, "dsr")
     check("packets 0 bytes 0" in net.halod.run("nft", "list", "counters").stdout, "nobody was told of another way")
     back.close()
@@ -79,6 +81,21 @@ def path_mtu(lab: Lab, kernel: Kernel, back: direct.WayBack) -> None:
     # In pieces, both ways: larger than any link.
     for vip in (VIP4, VIP6):
         datagram(net.clients, vip, "sent to link addresses")
+
+
+def ipsec(lab: Lab, kernel: Kernel) -> None:
+    """A policy about packets to the node's address is not asked: these go to the VIP. One about those is."""
+    halod, clients = lab.net.halod, lab.net.clients
+    kernel.commit(table(lab, [1] * ROUTES))
+    for family in (4, 6):
+        vip = addresses.vip(family)
+        for to, found, seconds in ((addresses.node(1).address(family), "n1", 5), (vip, "", 1)):
+            policy = ("dst", to, "dir", "out")
+            halod.run("ip", "xfrm", "policy", "add", *policy, "action", "block")
+            answer = answered_by(clients, vip, BROWSERS_PORT, timeout=seconds * SLOWER)
+            equal(answer, found, f"who answers at {vip} where IPsec lets nothing through to {to}")
+            halod.run("ip", "xfrm", "policy", "delete", *policy)
+        equal(answered_by(clients, vip, BROWSERS_PORT), "n1", f"who answers at {vip} without policies")
 
 
 def forget(net: Topology) -> None:

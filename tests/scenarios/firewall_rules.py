@@ -9,6 +9,7 @@ from lab import addresses, nft
 from lab.addresses import BRIDGE, BROWSERS_PORT, CLIENTS, NODES_GATEWAY4, NODES_GATEWAY6, ROUTES, VIP4, VIP6
 from lab.checks import check, equal
 from lab.echo import Echo
+from lab.flavour import SLOWER
 from lab.kernel import Kernel
 from lab.lab import Lab
 from lab.topology import Topology, ip_batch
@@ -22,7 +23,7 @@ ELSEWHERE = 7000  # a port of no listener
 # Ports of the VIP that rules lead to n2, to n2's port of a route, and to another port of this machine.
 SENT_ON, TO_A_ROUTE, REDIRECTED, OWN = 8100, 8101, 8102, 8103
 DSCP, TTL = 10, 33
-NOT_LONG = 0.3  # s to wait for who is not to answer
+NOT_LONG = 0.3 * SLOWER  # s to wait for who is not to answer
 # Each question and each answer by the addresses that tell them apart.
 SEEN = f"""
         ip daddr {VIP4} counter name %s_to_vip

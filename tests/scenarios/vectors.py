@@ -227,10 +227,16 @@ def watched_in_pages(rig: Rig, files: list[dict[str, Any]]) -> None:
         wire.paged = True
     count = 0
     for file in files:
-        group = [each for each in file["vectors"] if each["live"] and not is_fragment(each) and "before" not in each]
+        group = [each for each in file["vectors"] if each["live"] and comes_in_pages(each)]
         put_group_through(rig, file, group, "auto", "in pages and watched")
         count += len(group)
+    rig.tap.close()
     print(f"   vectors, in pages and watched: {count}")
+
+
+def comes_in_pages(vector: dict[str, Any]) -> bool:
+    """Whether it can come so: whole, by a device, with its checksum done; and needs nothing before it."""
+    return not is_fragment(vector) and vector["hook"] != "local_out" and vector["csum"] == "full" and "before" not in vector
 
 
 def put_all_through(rig: Rig, files: list[dict[str, Any]], fast_path: str) -> None:
