@@ -77,7 +77,11 @@ impl Routes {
     /// The caller has no other line borrowed.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    pub(super) unsafe fn place(&self, family: Family, key: Option<Key>) -> Option<(Key, &mut Line)> {
+    pub(super) unsafe fn place(
+        &self,
+        family: Family,
+        key: Option<Key>,
+    ) -> Option<(Key, &mut Line)> {
         let key = key?;
         // SAFETY: By the function's contract.
         Some((key, unsafe { self.line(family, &key) }?))
