@@ -56,11 +56,12 @@ def trouble(lines: list[str]) -> list[str]:
 
 
 def without_shortages(lines: list[str]) -> list[str]:
-    """The lines without what is said, and traced, of allocations that failed. What else is trouble stays, in a trace too."""
+    """The lines without what is said, and traced, of allocations that failed. What else is trouble stays, amid a trace too."""
     kept, inside = [], False
     for line in lines:
         inside = inside or bool(SHORTAGE.search(line))
-        if not inside or (trouble([line]) and "Call Trace" not in line):
+        of_trace = line.startswith(" ", len("<4> ")) or "Call Trace:" in line
+        if not inside or (trouble([line]) and not of_trace):
             kept.append(line)
         inside = inside and "</TASK>" not in line
     return kept

@@ -8,8 +8,7 @@ go to the client by a second link, where they are counted.
 import errno
 import socket
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from lab import addresses, nft
 from lab.addresses import APP, BRIDGE, BROWSERS_PORT, CLIENTS, NODES_GATEWAY6, ROUTES, VIP4, VIP6, vip
@@ -18,6 +17,7 @@ from lab.echo import Echo
 from lab.kernel import Kernel
 from lab.lab import Lab
 from lab.netns import Namespace
+from lab.rules import MARK, rule
 from lab.topology import Topology, ip_batch
 from lab.traffic import FAMILIES, QUESTION, Flow, Traffic, answered_by
 
@@ -27,7 +27,6 @@ WHOLE = {4: 32, 6: 128}
 # The second link between HaloD and the client, by its ends.
 SECOND = {4: ("198.51.100.225", "198.51.100.226"), 6: ("2001:db8:8::1", "2001:db8:8::2")}
 TO_APP, TO_SECOND = 100, 101  # tables of routes
-MARK = 7
 # Datagrams, and the first segment of each connection: the others may come late.
 ARRIVED = f"""
 table inet watch {{
@@ -120,21 +119,10 @@ def goes(net: Topology, name: str, link: str, when: str, families: tuple[int, ..
         equal(set(nft.counts(net.clients)), {link}, f"links by which answers from {vip(family)} come {when}")
 
 
-@contextmanager
-def rule(net: Topology, four: tuple[object, ...], six: tuple[object, ...] | None = None) -> Iterator[None]:
-    """A rule of either IP version, for a while."""
-    rules = {4: four, 6: six or four}
-    for command in ("add", "del"):
-        for family, each in rules.items():
-            ip(net, family, "rule", command, *each)
-        if command == "add":
-            yield
-
-
 def by_mark(net: Topology) -> None:
     """A mark that an nft rule sets: before HaloD's hook, when the packet is yet the VIP's; after it; and at the device."""
     marks = f"th dport {BROWSERS_PORT} meta mark set {MARK}"
-    with rule(net, ("fwmark", MARK, "lookup", TO_APP)):
+    with rule(net, "fwmark", MARK, "lookup", TO_APP):
         goes(net, "n1", "first", "where nothing is marked")
         for kind, where, own in (
             ("inet", "prerouting priority -310", f"ip daddr {VIP4} {marks}; ip6 daddr {VIP6} {marks}"),
@@ -150,19 +138,19 @@ def by_mark(net: Topology) -> None:
 
 def by_source(net: Topology) -> None:
     """The client's address leads its questions; the node's leads answers, not the VIP's, which they get after routing."""
-    with rule(net, ("from", CLIENTS.v4, "lookup", TO_APP), ("from", CLIENTS.v6, "lookup", TO_APP)):
+    with rule(net, "from", CLIENTS, "lookup", TO_APP):
         goes(net, "app", "first", "by a rule for what comes from the client")
-    with rule(net, ("from", ALIKE.v4, "lookup", TO_SECOND), ("from", ALIKE.v6, "lookup", TO_SECOND)):
+    with rule(net, "from", ALIKE, "lookup", TO_SECOND):
         goes(net, "n1", "second", "by a rule for what comes from the node")
-    with rule(net, ("from", VIP4, "lookup", TO_SECOND), ("from", VIP6, "lookup", TO_SECOND)):
+    with rule(net, "from", {4: VIP4, 6: VIP6}, "lookup", TO_SECOND):
         goes(net, "n1", "first", "by a rule for what comes from the VIP")
 
 
 def by_device(net: Topology) -> None:
     """The device by which questions arrive leads them, and that of answers these."""
-    with rule(net, ("iif", CLIENTS.port, "lookup", TO_APP)):
+    with rule(net, "iif", CLIENTS.port, "lookup", TO_APP):
         goes(net, "app", "first", "by a rule for the clients' device")
-    with rule(net, ("iif", BRIDGE, "lookup", TO_SECOND)):
+    with rule(net, "iif", BRIDGE, "lookup", TO_SECOND):
         goes(net, "n1", "second", "by a rule for the nodes' device")
 
 

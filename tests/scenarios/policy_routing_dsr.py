@@ -3,26 +3,18 @@ to the machine that has the node's address there, and are counted once.
 """
 
 from lab import addresses, direct, direct_listeners, nft
-from lab.addresses import BROWSERS_PORT, CLIENTS, ROUTES, VIP4, VIP6, vip
+from lab.addresses import BROWSERS_PORT, CLIENTS, ROUTES, vip
 from lab.checks import equal
 from lab.kernel import Kernel
 from lab.lab import Lab
+from lab.rules import MARK, MARKS, rule
 from lab.topology import Topology, ip_batch
 from lab.traffic import answered_by
 
 ALIKE = addresses.node(1)
 # A link between HaloD's machine and n2.
 NEAR, FAR = ("198.51.100.225", "2001:db8:8:1::1"), ("198.51.100.226", "2001:db8:8:1::2")
-TABLE, MARK = 100, 7
-MARKS = f"""
-table inet marks {{
-    chain marks {{
-        type filter hook prerouting priority -310
-        ip daddr {VIP4} meta mark set {MARK}
-        ip6 daddr {VIP6} meta mark set {MARK}
-    }}
-}}
-"""
+TABLE = 100
 
 
 def run(lab: Lab) -> None:
@@ -55,13 +47,9 @@ def second_link(net: Topology) -> None:
 def by_rules(net: Topology, what: str) -> None:
     """Each leads to n2."""
     nft.load(net.halod, MARKS)
-    for selector in ("fwmark", "iif", "from"):
-        for command in ("add", "del"):
-            for family in (4, 6):
-                value = {"fwmark": MARK, "iif": CLIENTS.port, "from": CLIENTS.address(family)}[selector]
-                net.halod.run("ip", f"-{family}", "rule", command, selector, value, "lookup", TABLE)
-            if command == "add":
-                goes(net, "n2", f"by a rule with {selector}{what}")
+    for selector, value in (("fwmark", MARK), ("iif", CLIENTS.port), ("from", CLIENTS)):
+        with rule(net, selector, value, "lookup", TABLE):
+            goes(net, "n2", f"by a rule with {selector}{what}")
     nft.delete(net.halod, "marks")
 
 

@@ -3,27 +3,19 @@ leads them, and the client's mark; its address and the device of its arrival do 
 """
 
 from lab import addresses, direct, direct_listeners, nft
-from lab.addresses import BROWSERS_PORT, CLIENTS, ROUTES, VIP4, VIP6, vip
+from lab.addresses import BROWSERS_PORT, CLIENTS, ROUTES, vip
 from lab.beyond import Beyond
 from lab.checks import equal
 from lab.kernel import Kernel
 from lab.lab import Lab
+from lab.rules import MARK, MARKS, rule
 from lab.topology import Topology, ip_batch
 from lab.traffic import answered_by
 
 NODE = addresses.node(1)
 # A second link between HaloD's machine and the first router.
 NEAR, FAR = ("198.51.100.241", "2001:db8:8:1::1"), ("198.51.100.242", "2001:db8:8:1::2")
-TABLE, MARK = 100, 7
-MARKS = f"""
-table inet marks {{
-    chain marks {{
-        type filter hook prerouting priority -310
-        ip daddr {VIP4} meta mark set {MARK}
-        ip6 daddr {VIP6} meta mark set {MARK}
-    }}
-}}
-"""
+TABLE = 100
 ARRIVED = """
 table inet watch {
     counter first { }
@@ -52,32 +44,23 @@ def run(lab: Lab) -> None:
     kernel = lab.kernel()
     kernel.commit(direct_listeners.table(lab, [1] * ROUTES, "ipip"))
     goes(net, way, kernel, "first", "without rules")
-    for rule, link in (
+    for words, link in (
         (("fwmark", MARK), "second"),
         (("iif", "lo"), "second"),
         (("to", NODE), "second"),
         (("iif", CLIENTS.port), "first"),
         (("from", CLIENTS), "first"),
     ):
-        rules(net, "add", *rule, "lookup", TABLE)
-        goes(net, way, kernel, link, f"by a rule with {rule[0]} {rule[1]}")
-        rules(net, "del", *rule, "lookup", TABLE)
+        with rule(net, *words, "lookup", TABLE):
+            goes(net, way, kernel, link, f"by a rule with {words[0]} {words[1]}")
     for kind in ("unreachable", "prohibit", "blackhole"):
-        rules(net, "add", "fwmark", MARK, "type", kind)
-        for family in (4, 6):
-            before = kernel.counters()
-            equal(answered_by(net.clients, vip(family), BROWSERS_PORT, "udp", 0.3), "", f"who answers with a rule of type {kind}")
-            equal(kernel.grown(before), {"drop_no_route": 1}, f"exits, with a rule of type {kind}, IPv{family}")
-        rules(net, "del", "fwmark", MARK, "type", kind)
+        with rule(net, "fwmark", MARK, "type", kind):
+            for family in (4, 6):
+                before = kernel.counters()
+                equal(answered_by(net.clients, vip(family), BROWSERS_PORT, "udp", 0.3), "", f"who answers with a rule of type {kind}")
+                equal(kernel.grown(before), {"drop_no_route": 1}, f"exits, with a rule of type {kind}, IPv{family}")
     goes(net, way, kernel, "first", "without rules again")
     way.close()
-
-
-def rules(net: Topology, command: str, *rule: object) -> None:
-    """Adds or deletes a rule of either IP version; of a host, its address."""
-    for family in (4, 6):
-        words = [word.address(family) if isinstance(word, addresses.Host) else word for word in rule]
-        net.halod.run("ip", f"-{family}", "rule", command, *words)
 
 
 def goes(net: Topology, way: Beyond, kernel: Kernel, link: str, when: str) -> None:
