@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .flavour import SLOWER
@@ -28,7 +29,12 @@ def ask(
             sock.send(QUESTION)
             return sock.recv(2048).removesuffix(b" " + QUESTION).decode()
         with sock.makefile("rb") as lines:
-            return lines.readline().decode().strip()
+            answer = lines.readline().decode().strip()
+            # Until both have closed: what comes later might go another way, and be sent again and again.
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+                lines.read()
+            return answer
 
 
 def answered_by(

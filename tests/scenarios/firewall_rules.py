@@ -266,7 +266,7 @@ table inet write {{
 }}
 """
     nft.load(net.halod, rules)
-    for namespace, end, port in ((net.node(1), f"ip daddr {NODE.v4}", "dport"), (net.clients, f"ip saddr {VIP4}", "sport")):
+    for namespace, end in ((net.node(1), f"ip daddr {NODE.v4}"), (net.clients, f"ip saddr {VIP4}")):
         nft.delete(namespace, "watch")
         nft.load(
             namespace,
@@ -277,7 +277,9 @@ table inet watch {{
     chain input {{
         type filter hook input priority filter
         meta l4proto != {{ tcp, udp }} accept
-        th {port} != {BROWSERS_PORT} accept
+        # What HaloD's machine says itself, of connections before.
+        ip saddr {NODES_GATEWAY4} accept
+        ip6 saddr {NODES_GATEWAY6} accept
         {each(f"{end} ip dscp {DSCP} ip ttl {TTL} counter name written accept")}
         counter name others
     }}
