@@ -267,8 +267,9 @@ def lost_nodes(lab: Lab, cluster: Cluster, doctor: Doctor) -> None:
     silent = [("neighbours", "warning", f"n{number} ({address}) does not answer")
               for number, node in enumerate(nodes, 1) for address in (node.v4, node.v6)]  # fmt: skip
     doctor.finds(("halod", "problem", "24 of 24 routes have no node"), *silent)
-    for node in nodes:
+    for number, node in enumerate(nodes, 1):
         lab.net.link(node, True)
+        cluster.until_state(f"n{number}", "active")
     cluster.until_holders("n1", "n2")
     doctor.until_well()
 
