@@ -55,7 +55,8 @@ table inet watch {
 }
 """
 # What a request is answered where the module has just gone, or another has changed the table first.
-ABSENT = (errno.ENOENT, errno.ENODEV, errno.ESTALE, errno.EOPNOTSUPP)
+# The last: a dump of a module that is just being unloaded (net/netlink/af_netlink.c, __netlink_dump_start).
+ABSENT = (errno.ENOENT, errno.ENODEV, errno.ESTALE, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
 
 
 class Disturbance(threading.Thread):
