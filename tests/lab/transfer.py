@@ -16,11 +16,7 @@ from .traffic import FAMILIES
 def transfer(clients: Namespace, vip: str, size: int, what: str, connected: Callable[[], None] = lambda: None) -> None:
     """Sends bytes to an echo server and compares what comes back; `connected` is called before the first."""
     data = random.Random(size).randbytes(size)
-    with clients.entered():
-        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_STREAM)
-    with sock:
-        sock.settimeout(60 * SLOWER)
-        sock.connect((vip, BROWSERS_PORT))
+    with _connected(clients, vip, socket.SOCK_STREAM, 60) as sock:
         connected()
         sender = threading.Thread(target=sock.sendall, args=(data,), daemon=True)
         sender.start()
@@ -39,11 +35,20 @@ def transfer(clients: Namespace, vip: str, size: int, what: str, connected: Call
 def datagram(clients: Namespace, vip: str, what: str, size: int = 4096) -> None:
     """Sends a datagram that goes in pieces, and compares what comes back."""
     data = random.Random(size).randbytes(size)
-    with clients.entered():
-        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], socket.SOCK_DGRAM)
-    with sock:
-        sock.settimeout(10 * SLOWER)
-        sock.connect((vip, BROWSERS_PORT))
+    with _connected(clients, vip, socket.SOCK_DGRAM, 10) as sock:
         sock.send(data)
         answer = sock.recv(1 << 16)
     equal(answer == f"n1 {BROWSERS_PORT} ".encode() + data, True, f"whether a datagram of {size} bytes to {vip} comes back whole, {what}")
+
+
+def _connected(clients: Namespace, vip: str, kind: socket.SocketKind, seconds: float) -> socket.socket:
+    """A socket to the first route's port, that waits so long for anything."""
+    with clients.entered():
+        sock = socket.socket(FAMILIES[6 if ":" in vip else 4], kind)
+    sock.settimeout(seconds * SLOWER)
+    try:
+        sock.connect((vip, BROWSERS_PORT))
+    except OSError:
+        sock.close()
+        raise
+    return sock

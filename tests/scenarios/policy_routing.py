@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from lab import addresses, nft
 from lab.addresses import APP, BRIDGE, BROWSERS_PORT, CLIENTS, NODES_GATEWAY6, ROUTES, VIP4, VIP6, vip
+from lab.alike import ALIKE, three_alike
 from lab.checks import check, equal
-from lab.echo import Echo
 from lab.kernel import Kernel
 from lab.lab import Lab
 from lab.netns import Namespace
@@ -22,7 +22,6 @@ from lab.topology import Topology, ip_batch
 from lab.traffic import FAMILIES, QUESTION, Flow, Traffic, answered_by
 
 BOTH_PATHS = True
-ALIKE = addresses.node(1)
 WHOLE = {4: 32, 6: 128}
 # The second link between HaloD and the client, by its ends.
 SECOND = {4: ("198.51.100.225", "198.51.100.226"), 6: ("2001:db8:8::1", "2001:db8:8::2")}
@@ -61,11 +60,7 @@ HASH_PORTS = 1  # fib_multipath_hash_policy: by addresses and ports
 
 def run(lab: Lab) -> None:
     net = lab.net
-    net.node(2).sysctl(ipv4__conf__all__arp_ignore=1)  # n1's address is not n2's to answer for
-    for namespace, name in ((net.node(2), "n2"), (net.app, "app")):
-        ip_batch([f"address add {ALIKE.v4}/32 dev lo", f"address add {ALIKE.v6}/128 dev lo nodad"], namespace)
-        Echo(namespace, name, ALIKE, routes=2)
-    Echo(net.node(1), "n1", ALIKE, routes=2)
+    three_alike(net, 2)
     second_link(net)
     nft.load(net.clients, ARRIVED)
     kernel = lab.kernel()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lab import addresses
 from lab.addresses import APP, BRIDGE, BROWSERS_PORT, CLIENTS, ROUTES, VIP4, VIP6
+from lab.alike import ALIKE, three_alike
 from lab.checks import equal
-from lab.echo import Echo
 from lab.lab import Lab
 from lab.process import Process
 from lab.topology import Topology, ip_batch
@@ -40,17 +40,12 @@ table inet classes {{
     }}
 }}
 """
-ALIKE = addresses.node(1)
 VIPS = (VIP4, VIP6)
 
 
 def run(lab: Lab) -> None:
     net = lab.net
-    net.node(2).sysctl(ipv4__conf__all__arp_ignore=1)  # n1's address is not n2's to answer for
-    for namespace, name in ((net.node(2), "n2"), (net.app, "app")):
-        ip_batch([f"address add {ALIKE.v4}/32 dev lo", f"address add {ALIKE.v6}/128 dev lo nodad"], namespace)
-        Echo(namespace, name, ALIKE, routes=1)
-    Echo(net.node(1), "n1", ALIKE)
+    three_alike(net, 1)
     lab.kernel().commit(lab.table([1] * ROUTES))
     # So that there are routes to be kept, at all times.
     floods = [Process(net.clients, f"flood-{vip}", [sys.executable, FLOOD, vip, BROWSERS_PORT + 1, 1], lab.directory) for vip in VIPS]
