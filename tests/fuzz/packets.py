@@ -10,10 +10,9 @@ from pathlib import Path
 from lab import paths, vector_files
 from lab.netns import Namespace
 from lab.process import Process
-from lab.wire import ETHERTYPES
+from lab.wire import ETH_P_ALL, ETHERTYPES
 
 THROWER = paths.REPO / "build/fuzz/throw-packets"
-ETH_P_ALL = 3
 CAPTURED_MAX = 2000
 
 

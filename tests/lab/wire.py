@@ -10,6 +10,7 @@ from typing import Protocol
 from .netns import Namespace
 from .paged import SOL_PACKET, Paged
 
+ETH_P_ALL = 3  # linux/if_ether.h
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 PACKET_VNET_HDR = 15  # linux/if_packet.h
 NEEDS_CSUM = 1  # linux/virtio_net.h
@@ -96,7 +97,7 @@ class Tap:
 
     def __init__(self, namespace: Namespace):
         with namespace.entered():
-            self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(3))  # ETH_P_ALL
+            self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
 
     def seen(self) -> list[bytes]:
         """Since the last time."""

@@ -19,6 +19,7 @@ from lab.pieces import Hand, Piece, hand, udp
 from lab.routers import WIDE, Way
 from lab.traffic import FAMILIES
 from lab.wait import until
+from lab.wire import ETH_P_ALL
 
 SIZE = 4096
 COUNT = 50
@@ -108,7 +109,7 @@ def while_there_are_listeners(lab: Lab, kernel: Kernel) -> None:
     """A lone fragment to a node itself is passed on, but not while fragments are put together."""
     vips = {4: VIP4, 6: VIP6}
     with lab.net.node(2).entered():
-        seen = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(3))  # ETH_P_ALL
+        seen = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
     with seen, hand(lab.net.clients, addresses.CLIENTS) as sender:
         for versions in ((4, 6), (4,), (6,), ()):
             names = [vips[version] for version in versions]

@@ -15,6 +15,7 @@ from lab.netns import Namespace
 from lab.topology import Topology, ip_batch
 from lab.traffic import FAMILIES
 from lab.transfer import transfer
+from lab.wire import ETH_P_ALL
 
 BOTH_PATHS = True
 SIZE = 8_000_009  # so that the last segments are odd ones
@@ -95,7 +96,7 @@ class Largest:
 
     def __init__(self, namespace: Namespace):
         with namespace.entered():
-            self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
+            self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         self._sock.settimeout(0.2)
         self._stop = False
         self._largest = 0
