@@ -19,7 +19,7 @@ pub enum Csum {
 /// only where it is asked for, since few packets carry such a sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ChecksumDelta {
-    change: u64,
+    change: Change,
     negative: bool,
 }
 
@@ -27,73 +27,91 @@ impl ChecksumDelta {
     /// The delta as a number to be added.
     #[inline]
     pub fn value(self) -> u32 {
-        let sum = fold(self.change);
+        let sum = self.change.onto(0);
         u32::from(if self.negative { !sum } else { sum })
     }
 
     /// The new `skb->csum` for an old one (the kernel's csum_add).
     #[inline]
     pub fn apply(self, csum: u32) -> u32 {
-        let (sum, carry) = csum.overflowing_add(self.value());
-        sum.wrapping_add(u32::from(carry))
+        sum(csum, self.value())
     }
 }
 
 /// The sum of differences between new words and old ones: not reduced yet.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Change(u64);
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Change {
+    /// Of four bytes each.
+    words: u32,
+    /// Of two bytes each: so few that they cannot overflow.
+    halves: u32,
+}
 
 impl Change {
-    /// Four bytes replaced. At most a few of these go into one change, so the
-    /// 64 bits cannot overflow.
+    /// Four bytes replaced.
     #[inline]
     pub(super) fn word(self, old: [u8; 4], new: [u8; 4]) -> Change {
-        let minus = u64::from(!u32::from_ne_bytes(old));
-        let plus = u64::from(u32::from_ne_bytes(new));
-        Change(self.0.wrapping_add(minus).wrapping_add(plus))
+        let minus = !u32::from_ne_bytes(old);
+        let plus = u32::from_ne_bytes(new);
+        Change {
+            words: sum(sum(self.words, minus), plus),
+            ..self
+        }
     }
 
-    /// Two bytes replaced.
+    /// Two bytes replaced. At most a thousand times in one change.
     #[inline]
     pub(super) fn half(self, old: [u8; 2], new: [u8; 2]) -> Change {
-        let minus = u64::from(!u16::from_ne_bytes(old));
-        let plus = u64::from(u16::from_ne_bytes(new));
-        Change(self.0.wrapping_add(minus).wrapping_add(plus))
+        let minus = u32::from(!u16::from_ne_bytes(old));
+        let plus = u32::from(u16::from_ne_bytes(new));
+        Change {
+            halves: self.halves.wrapping_add(minus).wrapping_add(plus),
+            ..self
+        }
     }
 
     /// Sixteen bytes replaced.
     #[inline]
     pub(super) fn address(self, old: [u8; 16], new: [u8; 16]) -> Change {
         let (old, new) = (u128::from_ne_bytes(old), u128::from_ne_bytes(new));
-        let mut change = self.0;
+        let mut change = u64::from(self.words);
         // Four words each; written out so that it stays free of indexing.
         for shift in [0, 32, 64, 96] {
             let minus = u64::from(!((old >> shift) as u32));
             let plus = u64::from((new >> shift) as u32);
             change = change.wrapping_add(minus).wrapping_add(plus);
         }
-        Change(change)
+        Change {
+            words: sum(change as u32, (change >> 32) as u32),
+            ..self
+        }
     }
 
     /// The checksum field (a complemented sum) after the change.
     #[inline]
     pub(super) fn complete(self, field: [u8; 2]) -> [u8; 2] {
-        let sum = u64::from(!u16::from_ne_bytes(field));
-        (!fold(self.0.wrapping_add(sum))).to_ne_bytes()
+        (!self.onto(!u16::from_ne_bytes(field))).to_ne_bytes()
     }
 
     /// The field of a CHECKSUM_PARTIAL packet (a plain sum) after the change.
     #[inline]
     pub(super) fn partial(self, field: [u8; 2]) -> [u8; 2] {
-        let sum = u64::from(u16::from_ne_bytes(field));
-        fold(self.0.wrapping_add(sum)).to_ne_bytes()
+        self.onto(u16::from_ne_bytes(field)).to_ne_bytes()
+    }
+
+    /// A one's complement sum after the change, reduced to 16 bits.
+    #[inline]
+    fn onto(self, half: u16) -> u16 {
+        let all = sum(self.words, self.halves.wrapping_add(u32::from(half)));
+        // The upper half becomes the sum of both, with the carry of the lower half's.
+        (all.wrapping_add(all.rotate_left(16)) >> 16) as u16
     }
 
     /// The change as such.
     #[inline]
     pub(super) fn delta(self) -> ChecksumDelta {
         ChecksumDelta {
-            change: self.0,
+            change: self,
             negative: false,
         }
     }
@@ -102,7 +120,7 @@ impl Change {
     #[inline]
     pub(super) fn negated(self) -> ChecksumDelta {
         ChecksumDelta {
-            change: self.0,
+            change: self,
             negative: true,
         }
     }
@@ -111,14 +129,16 @@ impl Change {
 impl From<ChecksumDelta> for Change {
     #[inline]
     fn from(delta: ChecksumDelta) -> Change {
-        Change(u64::from(delta.value()))
+        Change {
+            words: delta.value(),
+            halves: 0,
+        }
     }
 }
 
-/// Reduces a one's complement sum to 16 bits.
+/// A one's complement sum: the carry goes in again.
 #[inline]
-fn fold(sum: u64) -> u16 {
-    // The upper half becomes the sum of both, with the carry of the lower half's.
-    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
-    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
+fn sum(one: u32, other: u32) -> u32 {
+    let (sum, carry) = one.overflowing_add(other);
+    sum.wrapping_add(u32::from(carry))
 }
