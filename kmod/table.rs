@@ -12,8 +12,8 @@ use crate::ffi::route::Routes;
 use crate::flows::{Cell, FlowMemory};
 use crate::ingress::FastPath;
 use crate::packet::{
-    self, Address, Addresses, Bucket, Drain, Draining, Former, Id, Input, Listener, Node, Range,
-    Refusal, SelectKey, Source, Storage, Target, View,
+    self, Address, Addresses, Base, Bucket, Drain, Draining, Former, Id, Input, Listener, Node,
+    Range, Refusal, SelectKey, Source, Storage, Target, View,
 };
 
 /// Tables are as large as their senders like, within the limits: charge them.
@@ -71,7 +71,7 @@ pub(crate) struct Table {
     ranges: KVVec<Range>,
     listeners: KVVec<Listener>,
     nodes: KVVec<Addresses>,
-    bases: KVVec<u16>,
+    bases: KVVec<Base>,
     routes: KVVec<u16>,
     drains: KVVec<Drain>,
     draining: KVVec<u16>,
@@ -108,7 +108,7 @@ impl Table {
             ranges: KVVec::from_elem(Range::default(), sizes.ranges, FLAGS)?,
             listeners: KVVec::from_elem(Listener::default(), sizes.listeners, FLAGS)?,
             nodes: KVVec::from_elem(Addresses::default(), sizes.nodes, FLAGS)?,
-            bases: KVVec::from_elem(0, sizes.bases, FLAGS)?,
+            bases: KVVec::from_elem(Base::default(), sizes.bases, FLAGS)?,
             routes: KVVec::from_elem(0, sizes.routes, FLAGS)?,
             drains: KVVec::from_elem(Drain::default(), sizes.drains, FLAGS)?,
             draining: KVVec::from_elem(0, sizes.draining, FLAGS)?,

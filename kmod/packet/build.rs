@@ -9,7 +9,7 @@ use super::filter;
 use super::refusal::Refusal;
 use super::sort::sort;
 use super::table::{
-    key, Addresses, Bucket, Id, Input, Listener, Node, Owner, Range, Sizes, Storage,
+    key, Addresses, Base, Bucket, Id, Input, Listener, Node, Owner, Range, Sizes, Storage,
 };
 
 /// The sizes of the storage for `input`, whose counts are checked here.
@@ -126,10 +126,9 @@ fn fill_routes(input: &Input<'_>, storage: &mut Storage<'_>) -> Result<(), Refus
     Ok(())
 }
 
-/// Each node's port of route 1 for each listener: its target's, or the listener's; 0 where packets
-/// keep theirs.
-fn fill_bases(input: &Input<'_>, bases: &mut [u16]) -> Result<(), Refusal> {
-    bases.fill(0);
+/// Where each node has each listener: at its target's port, or the listener's.
+fn fill_bases(input: &Input<'_>, bases: &mut [Base]) -> Result<(), Refusal> {
+    bases.fill(Base::default());
     for (index, target) in check::numbered(input.targets) {
         let Some(node) = input.nodes.get(target.node as usize) else {
             return Err(Refusal::TargetNode(index, target.node));
@@ -150,15 +149,24 @@ fn fill_bases(input: &Input<'_>, bases: &mut [u16]) -> Result<(), Refusal> {
         }
         let at = base_index(input, target.node as usize, target.listener as usize);
         match bases.get_mut(at) {
-            Some(base @ 0) => *base = target.port,
+            Some(base) if base.port == 0 => base.port = target.port,
             _ => return Err(Refusal::TargetTwice(node.id, target.listener)),
         }
     }
-    for (base, listener) in bases.iter_mut().zip(input.listeners.iter().cycle()) {
-        if listener.deliver != Deliver::Nat {
-            *base = 0;
-        } else if *base == 0 {
-            *base = listener.node_port;
+    // There are none where there is no listener.
+    let bases_of = bases.chunks_mut(input.listeners.len().max(1));
+    for (node, bases) in input.nodes.iter().zip(bases_of) {
+        for (base, listener) in bases.iter_mut().zip(input.listeners) {
+            let reachable = match listener.address {
+                Address::V4(_) => node.v4.is_some(),
+                Address::V6(_) => node.v6.is_some(),
+            };
+            base.v4 = node.v4.unwrap_or_default();
+            if listener.deliver != Deliver::Nat || !reachable {
+                base.port = 0;
+            } else if base.port == 0 {
+                base.port = listener.node_port;
+            }
         }
     }
     Ok(())
@@ -228,7 +236,7 @@ fn fill_ranges(input: &Input<'_>, storage: &mut Storage<'_>) {
         for address in node.addresses() {
             for (index, listener) in of_family(input.listeners, address) {
                 let base = base_index(input, node_index, usize::from(index));
-                let base = storage.bases.get(base).copied().unwrap_or(0);
+                let base = storage.bases.get(base).map_or(0, |base| base.port);
                 let range = Range {
                     first: key(listener.protocol, base),
                     span: span(input, listener),
@@ -301,7 +309,7 @@ fn few(ranges: &[Range], protocol: Protocol) -> [Range; 2] {
 /// Names the owners of two overlapping ranges of a node's address.
 fn ambiguous(
     input: &Input<'_>,
-    bases: &[u16],
+    bases: &[Base],
     bucket: &Bucket,
     one: Range,
     other: Range,
@@ -313,8 +321,9 @@ fn ambiguous(
     };
     let owns = |index: usize, node: &Node, range: Range| {
         node.addresses().any(|address| address == bucket.address)
-            && bases.get(base_index(input, index, usize::from(range.listener)))
-                == Some(&(range.first as u16))
+            && bases
+                .get(base_index(input, index, usize::from(range.listener)))
+                .is_some_and(|base| base.port == range.first as u16)
     };
     let mut owners = (0, 0);
     for (index, node) in check::numbered(input.nodes) {

@@ -46,5 +46,6 @@ pub use self::router::{passable_v4, passable_v6, send_on_v4, send_on_v6};
 pub use self::select::{Select, SelectKey};
 pub use self::source::{Draining, Source};
 pub use self::table::{
-    Addresses, Bucket, Forward, Id, Input, Listener, Node, Range, Sizes, Storage, Target, View,
+    Addresses, Base, Bucket, Forward, Id, Input, Listener, Node, Range, Sizes, Storage, Target,
+    View,
 };

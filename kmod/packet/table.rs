@@ -163,6 +163,17 @@ pub struct Addresses {
     pub(super) v6: Option<[u8; 16]>,
 }
 
+/// Where a node has a listener's routes: all that most packets need, in one place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(align(8))]
+pub struct Base {
+    /// Its port of route 1, or of all routes; 0 where packets keep theirs, or the node has no address
+    /// of the listener's IP version.
+    pub(super) port: u16,
+    /// The node's IPv4 address, if it has one.
+    pub(super) v4: [u8; 4],
+}
+
 /// A node's id and index, for building only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
 pub struct Id {
@@ -182,9 +193,8 @@ pub struct Storage<'a> {
     pub listeners: &'a mut [Listener],
     /// The nodes' addresses.
     pub nodes: &'a mut [Addresses],
-    /// Each node's port of route 1 for each listener, those of one node side by side; 0 where the
-    /// packets keep theirs.
-    pub bases: &'a mut [u16],
+    /// Where each node has each listener, those of one node side by side.
+    pub bases: &'a mut [Base],
     /// Each route's node: index + 1, or 0 for none.
     pub routes: &'a mut [u16],
     /// The routes that drain.
@@ -221,7 +231,7 @@ pub struct View<'a> {
     pub ranges: &'a [Range],
     pub listeners: &'a [Listener],
     pub nodes: &'a [Addresses],
-    pub bases: &'a [u16],
+    pub bases: &'a [Base],
     pub routes: &'a [u16],
     pub drains: &'a [Drain],
     pub draining: &'a [u16],
@@ -462,18 +472,18 @@ impl<'a> View<'a> {
         node: u16,
         vip: &Address,
     ) -> Option<(Address, u16)> {
-        let node = usize::from(node).checked_sub(1)?;
-        let addresses = self.nodes.get(node)?;
-        // Cannot overflow: both were indexes of arrays of at most 4,096 and 64. 0 where packets keep theirs.
+        // None is beyond all others then. Else it cannot overflow: both were indexes of arrays of at most
+        // 4,096 and 64.
+        let node = usize::from(node).wrapping_sub(1);
         let base = node
             .wrapping_mul(self.listeners.len())
             .wrapping_add(usize::from(place.listener));
-        let base = *self.bases.get(base).filter(|base| **base != 0)?;
+        let base = self.bases.get(base).filter(|base| base.port != 0)?;
         let address = match vip {
-            Address::V4(_) => Address::V4(addresses.v4?),
-            Address::V6(_) => Address::V6(addresses.v6?),
+            Address::V4(_) => Address::V4(base.v4),
+            Address::V6(_) => Address::V6(self.nodes.get(node)?.v6?),
         };
-        Some((address, base.wrapping_add(place.offset)))
+        Some((address, base.port.wrapping_add(place.offset)))
     }
 
     /// The same as [`lookup`](Self::lookup), sooner, among the few ranges of an address and protocol.

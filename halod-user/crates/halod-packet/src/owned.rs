@@ -1,8 +1,8 @@
 //! A route table with its memory.
 
 use crate::{
-    build, sizes, Addresses, Bucket, Drain, Id, Input, Listener, Range, Refusal, SelectKey, Sizes,
-    Storage, View,
+    build, sizes, Addresses, Base, Bucket, Drain, Id, Input, Listener, Range, Refusal, SelectKey,
+    Sizes, Storage, View,
 };
 
 /// A built route table that owns what a [`View`] borrows, as the module's does.
@@ -13,7 +13,7 @@ pub struct Table {
     ranges: Vec<Range>,
     listeners: Vec<Listener>,
     nodes: Vec<Addresses>,
-    bases: Vec<u16>,
+    bases: Vec<Base>,
     routes: Vec<u16>,
     drains: Vec<Drain>,
     draining: Vec<u16>,
@@ -41,7 +41,7 @@ impl Table {
             ranges: vec![Range::default(); sizes.ranges],
             listeners: vec![Listener::default(); sizes.listeners],
             nodes: vec![Addresses::default(); sizes.nodes],
-            bases: vec![0; sizes.bases],
+            bases: vec![Base::default(); sizes.bases],
             routes: vec![0; sizes.routes],
             drains: vec![Drain::default(); sizes.drains],
             draining: vec![0; sizes.draining],
