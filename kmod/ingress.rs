@@ -8,14 +8,17 @@
 //! does is counted here, by [`Detour`].
 
 use crate::ffi::bindings as uapi;
-use crate::ffi::ingress::{Arrival, Oddity, Softirq};
+use crate::ffi::ingress::{Oddity, Softirq};
 use crate::ffi::netfilter::Verdict;
+use crate::ffi::rcu::ReadSide;
 use crate::ffi::route_key::Trip;
 use crate::ffi::skb::Skb;
 use crate::ffi::way::{Obstacle, Open};
 use crate::hooks::family;
 use crate::namespace::Namespace;
-use crate::packet::{self, Address, Concern, Decision, Exit, Hook, Packet, Protocol, Side};
+use crate::packet::{
+    self, Address, Concern, Csum, Decision, Exit, Forward, Hook, Packet, Protocol, Side, Source,
+};
 use crate::table::Table;
 
 /// Which packets take the fast path.
@@ -113,28 +116,40 @@ impl From<Obstacle> for Detour {
     }
 }
 
-/// The way of a packet of `len` bytes whose side is to be `to`: source of an answer, else destination.
-#[inline(always)]
-fn trip<const ANSWER: bool>(packet: &Packet, len: usize, service: u8, to: Address) -> Trip {
-    Trip {
-        source: packet.src,
-        destination: if ANSWER { packet.dst } else { to },
-        service,
-        len,
-    }
-}
-
-/// What the side of nearly all packets is to be, and their exit.
-#[inline(always)]
-fn usual<const ANSWER: bool>(table: &Table, packet: &Packet) -> Option<((Address, u16), Exit)> {
-    if ANSWER {
-        Some((packet::usual_vip(table, packet)?, Exit::Reverse))
+/// The side of a packet that is rewritten.
+const fn side(answer: bool) -> Side {
+    if answer {
+        Side::Source
     } else {
-        Some((packet::usual_node(table, packet)?, Exit::Forward))
+        Side::Destination
     }
 }
 
-/// The same of all that are rewritten.
+/// The exit of one that nothing drains about.
+const fn exit(answer: bool) -> Exit {
+    if answer {
+        Exit::Reverse
+    } else {
+        Exit::Forward
+    }
+}
+
+/// Rewrites a packet whose way is open.
+#[inline(always)]
+fn write<const V6: bool, const ANSWER: bool>(
+    open: &mut Open<'_>,
+    protocol: Protocol,
+    to: (Address, u16),
+    csum: Csum,
+) -> Option<()> {
+    if V6 {
+        packet::send_on_v6(open.head()?, protocol, side(ANSWER), to, csum)
+    } else {
+        packet::send_on_v4(open.head()?, protocol, side(ANSWER), to, csum)
+    }
+}
+
+/// What the side of a packet is to be that is rewritten, and its exit.
 #[inline(always)]
 fn decided<const ANSWER: bool>(table: &Table, packet: &Packet) -> Option<((Address, u16), Exit)> {
     // What a node sends is rewritten where it leaves: that is now.
@@ -152,48 +167,152 @@ fn decided<const ANSWER: bool>(table: &Table, packet: &Packet) -> Option<((Addre
 impl Namespace {
     /// A packet that has arrived by a device. Lets pass what can be told at once not to be ours.
     #[inline(always)]
-    pub(crate) fn arrive<const V6: bool>(&self, arrival: Arrival<'_>, skb: Skb<'_>) -> Verdict {
-        let Some(table) = self.table(arrival.read_side) else {
+    pub(crate) fn arrive<const V6: bool>(&self, read_side: ReadSide<'_>, skb: Skb<'_>) -> Verdict {
+        let Some(table) = self.table(read_side) else {
             return Verdict::Accept;
         };
         match Self::concern::<V6>(table, Hook::PreRouting, &skb) {
             Some(Concern::No) => Verdict::Accept,
-            Some(Concern::Answer) => self.arrived::<V6, true>(table, arrival, skb),
-            Some(Concern::Perhaps) | None => self.arrived::<V6, false>(table, arrival, skb),
+            Some(Concern::Answer) => {
+                let hash = Self::hash::<V6>(&skb, Side::Source);
+                self.arrived::<V6, true>(table, read_side, skb, hash)
+            }
+            Some(Concern::Perhaps) | None => {
+                let hash = Self::hash::<V6>(&skb, Side::Destination);
+                self.arrived::<V6, false>(table, read_side, skb, hash)
+            }
         }
     }
 
-    /// The same of what may be ours, from a client, or to one. What is rare here is in functions of
-    /// its own, which end it: so the rest needs little of the stack.
+    /// The same of what may be ours, from a client, or to one. `hash` is of the address by which it is. What
+    /// is rare from here on is in functions of its own, which end it: so the rest needs little of the stack.
     #[inline(never)]
     fn arrived<const V6: bool, const ANSWER: bool>(
         &self,
         table: &Table,
-        arrival: Arrival<'_>,
-        mut skb: Skb<'_>,
+        read_side: ReadSide<'_>,
+        skb: Skb<'_>,
+        hash: usize,
     ) -> Verdict {
-        let softirq = match arrival.plain(family(V6), &skb) {
+        let softirq = match Softirq::of(read_side, self.home.net(), family(V6), &skb) {
             Ok(softirq) => softirq,
             Err(oddity) => return self.unfit::<V6>(skb, oddity.into()),
         };
-        if table.request.fast_path == FastPath::Auto && !arrival.meets_nobody(family(V6), self) {
+        if self.meets_others::<V6>(table, read_side) {
             return self.unfit::<V6>(skb, Detour::Firewall);
         }
-        let Some((packet, len, service)) = Self::passable::<V6>(&skb) else {
-            return self.detour(Detour::Packet);
-        };
-        let Some((to, exit)) = usual::<ANSWER>(table, &packet) else {
-            return self.arrived_again::<V6, ANSWER, false>(table, softirq, skb);
-        };
-        let trip = trip::<ANSWER>(&packet, len, service, to.0);
-        let next = (packet.protocol, to, exit);
-        match self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next) {
-            Some(verdict) => verdict,
-            None => self.arrived_again::<V6, ANSWER, true>(table, softirq, skb),
+        // Once for each: nothing after this asks which it is.
+        match Self::unpadded::<V6>(&skb) {
+            Some(Protocol::Tcp) => {
+                self.arrived_of::<V6, ANSWER>(table, read_side, softirq, skb, Protocol::Tcp, hash)
+            }
+            Some(Protocol::Udp) => {
+                self.arrived_of::<V6, ANSWER>(table, read_side, softirq, skb, Protocol::Udp, hash)
+            }
+            None => self.arrived_padded::<V6, ANSWER>(table, read_side, softirq, skb, hash),
         }
     }
 
-    /// Lets a packet go the long way for a reason that is only asked for of ordinary ones.
+    /// The protocol of an ordinary packet behind which there is nothing.
+    #[inline(always)]
+    fn unpadded<const V6: bool>(skb: &Skb<'_>) -> Option<Protocol> {
+        if V6 {
+            let head = skb.head()?;
+            (packet::length_v6(head) == skb.len()).then(|| packet::protocol_v6(head))?
+        } else {
+            let head = skb.head()?;
+            (packet::length_v4(head) == skb.len()).then(|| packet::protocol_v4(head))?
+        }
+    }
+
+    /// One that is not so: as a rule there is the padding of a link's shortest frame behind it.
+    #[inline(never)]
+    fn arrived_padded<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        read_side: ReadSide<'_>,
+        softirq: Softirq<'_>,
+        mut skb: Skb<'_>,
+        hash: usize,
+    ) -> Verdict {
+        match Self::passable::<V6>(&skb) {
+            Some((_, len, _)) if len < skb.len() && skb.trim(len) => {
+                self.arrived::<V6, ANSWER>(table, read_side, skb, hash)
+            }
+            _ => self.arrived_unusual::<V6, ANSWER>(table, softirq, skb),
+        }
+    }
+
+    /// Of a protocol, with nothing behind it: for one of the first listeners of its address, or from the
+    /// first ports of its node.
+    #[inline(always)]
+    fn arrived_of<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        read_side: ReadSide<'_>,
+        softirq: Softirq<'_>,
+        mut skb: Skb<'_>,
+        protocol: Protocol,
+        hash: usize,
+    ) -> Verdict {
+        let end = Self::end::<V6>(&skb, side(ANSWER));
+        let to = end.and_then(|end| {
+            if ANSWER {
+                packet::usual_vip(table, protocol, end, hash)
+            } else {
+                packet::usual_node(table, protocol, end, hash)
+            }
+        });
+        let Some(to) = to else {
+            return self.arrived_elsewhere::<V6, ANSWER>(table, read_side, softirq, skb);
+        };
+        match self.send_along::<V6, ANSWER>(table, softirq, &mut skb, protocol, to) {
+            Some(verdict) => verdict,
+            None => self.arrived_unready::<V6, ANSWER>(read_side, softirq, skb, to.0.bits(), to.1),
+        }
+    }
+
+    /// The same for any listener, or from any port.
+    #[inline(never)]
+    fn arrived_elsewhere<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        read_side: ReadSide<'_>,
+        softirq: Softirq<'_>,
+        mut skb: Skb<'_>,
+    ) -> Verdict {
+        if !table.drains().is_empty() {
+            return self.arrived_unusual::<V6, ANSWER>(table, softirq, skb);
+        }
+        let Some((packet, ..)) = Self::passable::<V6>(&skb) else {
+            return self.detour(Detour::Packet);
+        };
+        let to = if ANSWER {
+            table.view().reverse(&packet)
+        } else {
+            match table.view().forward(&packet) {
+                Forward::To { address, port } => Some((address, port)),
+                _ => None,
+            }
+        };
+        let Some(to) = to else {
+            return self.detour(Detour::Exit);
+        };
+        match self.send_along::<V6, ANSWER>(table, softirq, &mut skb, packet.protocol, to) {
+            Some(verdict) => verdict,
+            None => self.arrived_unready::<V6, ANSWER>(read_side, softirq, skb, to.0.bits(), to.1),
+        }
+    }
+
+    /// Whether others' hooks keep packets from the fast path. Where a table has it off, ours are there for
+    /// a moment all the same, before the next one or after the last: that is like `auto`.
+    #[inline(always)]
+    fn meets_others<const V6: bool>(&self, table: &Table, read_side: ReadSide<'_>) -> bool {
+        let net = self.home.net();
+        table.request.fast_path != FastPath::On && !net.meets_nobody(read_side, family(V6), self)
+    }
+
+    /// Lets a packet go the long way for a reason that is only counted of ordinary ones.
     #[inline(never)]
     fn unfit<const V6: bool>(&self, skb: Skb<'_>, detour: Detour) -> Verdict {
         match Self::passable::<V6>(&skb) {
@@ -202,55 +321,122 @@ impl Namespace {
         }
     }
 
-    /// The same of a `USUAL` packet for which no way is kept, and of one of which the table says more than
-    /// where its route's node is. All is asked again, or others would have to keep the answers.
-    #[inline(never)]
-    fn arrived_again<const V6: bool, const ANSWER: bool, const USUAL: bool>(
-        &self,
-        table: &Table,
-        softirq: Softirq<'_>,
-        mut skb: Skb<'_>,
-    ) -> Verdict {
-        let Some((packet, len, service)) = Self::passable::<V6>(&skb) else {
-            return self.detour(Detour::Packet);
-        };
-        let to = if USUAL {
-            usual::<ANSWER>(table, &packet)
-        } else {
-            decided::<ANSWER>(table, &packet)
-        };
-        let Some((to, exit)) = to else {
-            return self.detour(Detour::Exit);
-        };
-        let trip = trip::<ANSWER>(&packet, len, service, to.0);
-        let next = (packet.protocol, to, exit);
-        if !USUAL {
-            let known = self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next);
-            if let Some(verdict) = known {
-                return verdict;
-            }
-        }
-        let routes = &table.routes_found;
-        routes.search(softirq, family(V6), &mut skb, &trip);
-        self.send_on::<V6, ANSWER>(table, softirq, &mut skb, &trip, next)
-            .unwrap_or_else(|| self.detour(Detour::Route))
-    }
-
-    /// Sends a packet on along the way that is kept; None where there is none.
+    /// Sends an ordinary packet along a way that is kept, if that is open to it as it is.
     #[inline(always)]
-    fn send_on<const V6: bool, const ANSWER: bool>(
+    fn send_along<const V6: bool, const ANSWER: bool>(
         &self,
         table: &Table,
         softirq: Softirq<'_>,
         skb: &mut Skb<'_>,
-        trip: &Trip,
-        (protocol, to, exit): (Protocol, (Address, u16), Exit),
+        protocol: Protocol,
+        to: (Address, u16),
     ) -> Option<Verdict> {
-        let routes = &table.routes_found;
-        Some(match routes.open(softirq, family(V6), skb, trip)? {
-            Ok(open) => self.send::<V6, ANSWER>(open, protocol, to, exit),
-            Err(obstacle) => self.hindered(obstacle),
-        })
+        let source = Self::end::<V6>(skb, Side::Source)?.0;
+        let destination = Self::end::<V6>(skb, Side::Destination)?.0;
+        let trip = Trip {
+            source,
+            destination: if ANSWER { destination } else { to.0 },
+            service: if V6 { 0 } else { skb.head::<40>()?[1] },
+            len: skb.len(),
+        };
+        let mut open =
+            table
+                .routes_found
+                .ready(softirq, self.home.net(), family(V6), skb, &trip)?;
+        let sound = if V6 {
+            packet::is_sound_v6(open.head()?)
+        } else {
+            packet::is_sound_v4(open.head()?)
+        };
+        sound.then(|| self.send::<V6, ANSWER>(open, protocol, to, exit(ANSWER)))
+    }
+
+    /// The hash of a packet's address; any number where that is not in one piece.
+    #[inline(always)]
+    fn hash<const V6: bool>(skb: &Skb<'_>, side: Side) -> usize {
+        let address = if V6 {
+            skb.head().map(|header| packet::address_v6(header, side))
+        } else {
+            skb.head().map(|header| packet::address_v4(header, side))
+        };
+        address.map_or(0, |address| address.hash())
+    }
+
+    /// The address and port of an end of an ordinary packet.
+    #[inline(always)]
+    fn end<const V6: bool>(skb: &Skb<'_>, side: Side) -> Option<(Address, u16)> {
+        if V6 {
+            packet::end_v6(skb.head()?, side)
+        } else {
+            packet::end_v4(skb.head()?, side)
+        }
+    }
+
+    /// A packet whose side's new address and port are known, and to which more must be done than to write
+    /// them: its way is to be found, its head to be made its own, or many were put together in it.
+    /// They are numbers, for a reference would have had them in memory before.
+    #[inline(never)]
+    fn arrived_unready<const V6: bool, const ANSWER: bool>(
+        &self,
+        read_side: ReadSide<'_>,
+        softirq: Softirq<'_>,
+        skb: Skb<'_>,
+        address: u128,
+        port: u16,
+    ) -> Verdict {
+        let Some(table) = self.table(read_side) else {
+            return Verdict::Accept;
+        };
+        match Self::passable::<V6>(&skb) {
+            Some(read) => {
+                let to = (Address::of_bits(V6, address), port);
+                self.send_any::<V6, ANSWER>(table, softirq, skb, read, (to, exit(ANSWER)))
+            }
+            None => self.detour(Detour::Packet),
+        }
+    }
+
+    /// A packet that is none of those: one that something drains about, or that is not ordinary.
+    #[inline(never)]
+    fn arrived_unusual<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        softirq: Softirq<'_>,
+        skb: Skb<'_>,
+    ) -> Verdict {
+        let Some(read) = Self::passable::<V6>(&skb) else {
+            return self.detour(Detour::Packet);
+        };
+        match decided::<ANSWER>(table, &read.0) {
+            Some(next) => self.send_any::<V6, ANSWER>(table, softirq, skb, read, next),
+            None => self.detour(Detour::Exit),
+        }
+    }
+
+    /// Sends a packet that `passable` has read on, whatever must be done for that.
+    #[inline(always)]
+    fn send_any<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        softirq: Softirq<'_>,
+        mut skb: Skb<'_>,
+        (packet, len, service): (Packet, usize, u8),
+        (to, exit): ((Address, u16), Exit),
+    ) -> Verdict {
+        if skb.has_socket() {
+            return self.detour(Detour::Frame);
+        }
+        let trip = Trip {
+            source: packet.src,
+            destination: if ANSWER { packet.dst } else { to.0 },
+            service,
+            len,
+        };
+        let (routes, net) = (&table.routes_found, self.home.net());
+        match routes.open(softirq, net, family(V6), &mut skb, &trip) {
+            Ok(open) => self.send::<V6, ANSWER>(open, packet.protocol, to, exit),
+            Err(obstacle) => self.detour(obstacle.into()),
+        }
     }
 
     /// Rewrites a packet whose way is open, and sends it.
@@ -262,18 +448,10 @@ impl Namespace {
         to: (Address, u16),
         exit: Exit,
     ) -> Verdict {
-        let side = if ANSWER {
-            Side::Source
-        } else {
-            Side::Destination
-        };
-        let csum = open.csum();
-        let written = if V6 {
-            open.head()
-                .and_then(|head| packet::send_on_v6(head, protocol, side, to, csum))
-        } else {
-            open.head()
-                .and_then(|head| packet::send_on_v4(head, protocol, side, to, csum))
+        // Each is written out, so that the usual one does not ask later.
+        let written = match open.csum() {
+            Csum::Full => write::<V6, ANSWER>(&mut open, protocol, to, Csum::Full),
+            Csum::Partial => write::<V6, ANSWER>(&mut open, protocol, to, Csum::Partial),
         };
         // Cannot fail: the packet was read in the same way before.
         if written.is_none() {
@@ -281,12 +459,6 @@ impl Namespace {
         }
         open.send(family(V6), self.fast(), exit.index());
         Verdict::Stolen
-    }
-
-    /// Lets a packet go the long way, since it cannot be sent on.
-    #[inline(never)]
-    fn hindered(&self, obstacle: Obstacle) -> Verdict {
-        self.detour(obstacle.into())
     }
 
     /// Lets a packet go the long way.

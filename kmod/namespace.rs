@@ -11,7 +11,7 @@ use crate::ffi::defrag::Defrag;
 use crate::ffi::netdev::Devices;
 use crate::ffi::netfilter::{Family, Hooks};
 use crate::ffi::percpu::PerCpuCounters;
-use crate::ffi::pernet::Net;
+use crate::ffi::pernet::{Home, Net};
 use crate::ffi::rcu::{Moment, Prepared, Published, ReadSide};
 use crate::ffi::route::Routes;
 use crate::flows::FlowMemory;
@@ -22,6 +22,7 @@ use crate::table::{BuildError, Request, Table};
 /// The state of one network namespace.
 #[pin_data]
 pub(crate) struct Namespace {
+    pub(crate) home: Home,
     table: Published<Table>,
     counters: PerCpuCounters<{ Exit::COUNT }>,
     /// The same of packets that took the fast path.
@@ -119,8 +120,9 @@ impl From<BuildError> for CommitError {
 
 impl Namespace {
     /// A namespace without a table.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+    pub(crate) fn new(home: Home) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            home,
             table: Published::empty(),
             counters: PerCpuCounters::new()?,
             fast: PerCpuCounters::new()?,

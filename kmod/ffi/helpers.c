@@ -67,12 +67,13 @@ halod_hook_operations(const struct nf_hook_entries *entries)
 	return nf_hook_entries_get_hook_ops(entries);
 }
 
-int halod_softirq_cpu(void)
+long halod_softirq_cpu(void)
 {
 	/* There one softirq may get in another's way. */
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !softirq_count())
 		return -1;
-	return smp_processor_id();
+	/* Not signed, so that it need not be widened. */
+	return (unsigned int)smp_processor_id();
 }
 
 bool halod_route6_holds(struct dst_entry *dst, u32 cookie)

@@ -26,7 +26,7 @@ struct nf_hook_ops *const *
 halod_hook_operations(const struct nf_hook_entries *entries);
 
 /* The CPU of this softirq; -1 in anything else, and on real-time kernels. */
-int halod_softirq_cpu(void);
+long halod_softirq_cpu(void);
 
 /*
  * Routes of packets that have arrived. halod_route_find() has the kernel find

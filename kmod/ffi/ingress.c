@@ -16,37 +16,6 @@
 #include "ingress.h"
 #include "inline.h"
 
-static __always_inline bool frame_is_plain(const struct sk_buff *skb)
-{
-	const struct skb_shared_info *info = skb_shinfo(skb);
-	/* What is 0 where there is none of it: all asked for at once. */
-	unsigned long attached = skb->_skb_refdst | skb->vlan_all;
-
-#ifdef CONFIG_SKB_EXTENSIONS
-	/* Out of IPsec, shown by br_netfilter, marked by tc. */
-	attached |= skb->active_extensions;
-#endif
-#if IS_ENABLED(CONFIG_NF_CONNTRACK)
-	attached |= skb->_nfct;
-#endif
-	/* Others may look at it too, and it is not to be written then. */
-	if (attached || skb_shared(skb) || skb->pkt_type != PACKET_HOST)
-		return false;
-	/* Put together by a network card, which cannot be undone (LRO). */
-	if (info->gso_size && !info->gso_type)
-		return false;
-#if IS_ENABLED(CONFIG_IP_VS)
-	if (skb->ipvs_property)
-		return false;
-#endif
-#ifdef CONFIG_NET_SWITCHDEV
-	if (skb->offload_fwd_mark || skb->offload_l3_fwd_mark)
-		return false;
-#endif
-	/* A socket that it was given on its way in, not that of its sender. */
-	return skb->destructor != sock_pfree;
-}
-
 /* For packets, the routes say so. */
 static bool forwards4(const struct net_device *dev)
 {
@@ -65,18 +34,9 @@ static bool forwards6(const struct net *net, const struct net_device *dev)
 	       !READ_ONCE(net->ipv6.devconf_all->proxy_ndp);
 }
 
-int halod_arrived(const struct sk_buff *skb, const struct net *net, bool v6)
+bool halod_forwards6(const struct net *net, const struct sk_buff *skb)
 {
-	if (!frame_is_plain(skb))
-		return -HALOD_ARRIVED_FRAME;
-	if (rcu_access_pointer(skb->dev->rx_handler))
-		return -HALOD_ARRIVED_DEVICE;
-	if (v6 && !forwards6(net, skb->dev))
-		return -HALOD_ARRIVED_POLICY;
-	/* There one softirq may get in another's way. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !softirq_count())
-		return -HALOD_ARRIVED_CONTEXT;
-	return smp_processor_id();
+	return forwards6(net, skb->dev);
 }
 
 /* Who may send through a router; see ip6_rcv_core() and ip6_forward(). */
@@ -205,8 +165,6 @@ enum halod_open halod_way_open4(struct sk_buff *skb,
 	struct net_device *dev = dst_dev_rcu(dst);
 	unsigned int mtu = min_t(unsigned int, mtu4(dst, dev), IP_MAX_MTU);
 
-	if (!route4_holds(dst))
-		return HALOD_OPEN_STALE;
 	if (!keeps_header4(dst))
 		return HALOD_OPEN_NO_NEIGHBOUR;
 	/* A change of the link's MTU makes an end of the route: fib_netdev_event(). */
@@ -223,6 +181,11 @@ enum halod_open halod_way_open4(struct sk_buff *skb,
 						    next_hop4(dst, destination));
 	skb_set_transport_header(skb, sizeof(struct iphdr));
 	return open_way(skb, next, len, mtu);
+}
+
+bool halod_skb_trim(struct sk_buff *skb, unsigned int len)
+{
+	return !pskb_trim_rcsum(skb, len);
 }
 
 bool halod_way_takes6(const struct dst_entry *dst, unsigned int len)
@@ -272,18 +235,15 @@ static __always_inline bool push_header(struct sk_buff *skb,
 
 /* As the kernel does between ip_rcv() and neigh_output(). */
 static __always_inline void way_send(struct sk_buff *skb, struct dst_entry *dst,
-				     const struct halod_next *next)
+				     struct neighbour *to, bool connected)
 {
 	struct net_device *dev = dst_dev_rcu(dst);
-	struct neighbour *to = next->neighbour;
 
-	skb_forward_csum(skb);
 	skb_clear_tstamp(skb);
 	skb_reset_redirect(skb);
 	skb->dev = dev;
 	/* Most devices would let go of the route before they look at the packet. */
-	if (likely(dev->priv_flags & IFF_XMIT_DST_RELEASE &&
-		   READ_ONCE(to->nud_state) & NUD_CONNECTED &&
+	if (likely(connected && dev->priv_flags & IFF_XMIT_DST_RELEASE &&
 		   push_header(skb, &to->hh))) {
 		dev_queue_xmit(skb);
 		return;
@@ -292,27 +252,54 @@ static __always_inline void way_send(struct sk_buff *skb, struct dst_entry *dst,
 	neigh_output(to, skb, false);
 }
 
-void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
-		     const struct halod_next *next, void *counters,
-		     unsigned int index)
+static __always_inline void send4(struct sk_buff *skb, struct dst_entry *dst,
+				  const struct halod_next *next, struct net *net,
+				  void *counter, bool connected)
 {
-	this_cpu_inc(counters_of(counters)[index]);
+	this_cpu_inc(*counters_of(counter));
 	skb->transport_header = skb->network_header + sizeof(struct iphdr);
 	if (next->priority != HALOD_PRIORITY_KEPT)
 		skb->priority = next->priority;
-	__IP_INC_STATS(dev_net_rcu(skb->dev), IPSTATS_MIB_OUTFORWDATAGRAMS);
-	way_send(skb, dst, next);
+	__IP_INC_STATS(net, IPSTATS_MIB_OUTFORWDATAGRAMS);
+	way_send(skb, dst, next->neighbour, connected);
+}
+
+static __always_inline void send6(struct sk_buff *skb, struct dst_entry *dst,
+				  const struct halod_next *next, struct net *net,
+				  void *counter, bool connected)
+{
+	this_cpu_inc(*counters_of(counter));
+	skb->transport_header = skb->network_header + sizeof(struct ipv6hdr);
+	__IP6_INC_STATS(net, ip6_dst_idev(dst), IPSTATS_MIB_OUTFORWDATAGRAMS);
+	way_send(skb, dst, next->neighbour, connected);
+}
+
+void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
+		     const struct halod_next *next, struct net *net,
+		     void *counter)
+{
+	send4(skb, dst, next, net, counter, false);
+}
+
+void halod_way_send_ready4(struct sk_buff *skb, struct dst_entry *dst,
+			   const struct halod_next *next, struct net *net,
+			   void *counter)
+{
+	send4(skb, dst, next, net, counter, true);
 }
 
 void halod_way_send6(struct sk_buff *skb, struct dst_entry *dst,
-		     const struct halod_next *next, void *counters,
-		     unsigned int index)
+		     const struct halod_next *next, struct net *net,
+		     void *counter)
 {
-	this_cpu_inc(counters_of(counters)[index]);
-	skb->transport_header = skb->network_header + sizeof(struct ipv6hdr);
-	__IP6_INC_STATS(dev_net_rcu(skb->dev), ip6_dst_idev(dst),
-			IPSTATS_MIB_OUTFORWDATAGRAMS);
-	way_send(skb, dst, next);
+	send6(skb, dst, next, net, counter, false);
+}
+
+void halod_way_send_ready6(struct sk_buff *skb, struct dst_entry *dst,
+			   const struct halod_next *next, struct net *net,
+			   void *counter)
+{
+	send6(skb, dst, next, net, counter, true);
 }
 
 struct net_device *halod_notified_device(const void *info)

@@ -12,21 +12,8 @@
 #include <net/neighbour.h>
 #include <net/route.h>
 
-/* What is out of the ordinary about a packet that has arrived. */
-enum {
-	HALOD_ARRIVED_PLAIN,
-	/* In what it came, or what is attached to it. */
-	HALOD_ARRIVED_FRAME,
-	/* Somebody else takes packets off the device. */
-	HALOD_ARRIVED_DEVICE,
-	/* IPv6, and the namespace does not forward. */
-	HALOD_ARRIVED_POLICY,
-	/* This is no softirq that nothing on its CPU interrupts. */
-	HALOD_ARRIVED_CONTEXT,
-};
-
-/* The number of this CPU, or one of these, negative. */
-int halod_arrived(const struct sk_buff *skb, const struct net *net, bool v6);
+/* Whether IPv6 packets that have arrived like this one are sent on. */
+bool halod_forwards6(const struct net *net, const struct sk_buff *skb);
 
 /*
  * Whether packets with a route that was found for this one and its kin can be
@@ -44,9 +31,11 @@ enum halod_quick halod_route_is_quick(const struct dst_entry *dst,
 
 /*
  * Places in what the kernel crate does not know: whether a route still holds
- * (see route4_holds()), and whether a neighbour answers.
+ * (see route4_holds()), whether a neighbour answers, and who takes packets off
+ * a device.
  */
 enum {
+	HALOD_AT_RX_HANDLER = offsetof(struct net_device, rx_handler),
 	HALOD_AT_OBSOLETE = offsetof(struct dst_entry, obsolete),
 	HALOD_AT_GENID = offsetof(struct rtable, rt_genid),
 	HALOD_AT_NUD_STATE = offsetof(struct neighbour, nud_state),
@@ -88,8 +77,6 @@ struct halod_next {
 /* What keeps a packet from going along a route at once, if anything. */
 enum halod_open {
 	HALOD_OPEN,
-	/* The route no longer holds. */
-	HALOD_OPEN_STALE,
 	HALOD_OPEN_TOO_BIG,
 	HALOD_OPEN_NO_NEIGHBOUR,
 	HALOD_OPEN_NO_MEMORY,
@@ -98,9 +85,8 @@ enum halod_open {
 /*
  * Finds out about a route's next machine, and makes a packet of `len` bytes of
  * IP ready for it: its headers may be written, padding is off, and there is
- * room for the link's header. That an IPv4 route still holds is seen here, that
- * an IPv6 one does by halod_route6_holds(). All packets of a `next` have one
- * destination.
+ * room for the link's header. The route still holds. All packets of a `next`
+ * have one destination.
  */
 enum halod_open halod_way_open4(struct sk_buff *skb,
 				const struct dst_entry *dst,
@@ -110,6 +96,9 @@ enum halod_open halod_way_open6(struct sk_buff *skb,
 				const struct dst_entry *dst,
 				struct halod_next *next,
 				const void *destination, unsigned int len);
+
+/* Takes off what is behind the first `len` bytes, unless memory is short. */
+bool halod_skb_trim(struct sk_buff *skb, unsigned int len);
 
 /* Whether a packet of `len` bytes of IPv6 is not too long for a way. */
 bool halod_way_takes6(const struct dst_entry *dst, unsigned int len);
@@ -121,13 +110,23 @@ bool halod_way_takes6(const struct dst_entry *dst, unsigned int len);
 int halod_neighbours_watch(void);
 void halod_neighbours_forget(void);
 
-/* Sends it, and counts it; the packet is gone. */
+/*
+ * Sends it, and adds one to a counter of this CPU; the packet is gone. The sum
+ * of its bytes, which it may have had, is off. Where it is ready, the neighbour
+ * answers.
+ */
 void halod_way_send4(struct sk_buff *skb, struct dst_entry *dst,
-		     const struct halod_next *next, void *counters,
-		     unsigned int index);
+		     const struct halod_next *next, struct net *net,
+		     void *counter);
 void halod_way_send6(struct sk_buff *skb, struct dst_entry *dst,
-		     const struct halod_next *next, void *counters,
-		     unsigned int index);
+		     const struct halod_next *next, struct net *net,
+		     void *counter);
+void halod_way_send_ready4(struct sk_buff *skb, struct dst_entry *dst,
+			   const struct halod_next *next, struct net *net,
+			   void *counter);
+void halod_way_send_ready6(struct sk_buff *skb, struct dst_entry *dst,
+			   const struct halod_next *next, struct net *net,
+			   void *counter);
 
 /* Devices. */
 struct net_device *halod_notified_device(const void *info);

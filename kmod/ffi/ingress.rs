@@ -42,80 +42,59 @@ pub(crate) enum Oddity {
 #[derive(Clone, Copy)]
 pub(crate) struct Softirq<'a> {
     cpu: usize,
-    net: *const bindings::net,
     /// Hooks run under RCU.
-    read_side: ReadSide<'a>,
+    _read_side: ReadSide<'a>,
 }
 
 impl<'a> Softirq<'a> {
-    /// The network namespace in which it is, valid for `'a`.
+    /// That in which a packet has arrived about which there is nothing that makes it unfit for the
+    /// fast path, whatever it is about; or what does. Nobody else has a reference to the packet then.
     #[inline(always)]
-    pub(super) fn net(self) -> *const bindings::net {
-        self.net
+    pub(crate) fn of(
+        read_side: ReadSide<'a>,
+        net: Net<'_>,
+        family: Family,
+        skb: &Skb<'_>,
+    ) -> Result<Self, Oddity> {
+        // SAFETY: May be called anywhere; negative where this is no softirq.
+        let Ok(cpu) = usize::try_from(unsafe { bindings::halod_softirq_cpu() }) else {
+            return Err(Oddity::Context);
+        };
+        if !skb.is_plain() {
+            return Err(Oddity::Frame);
+        }
+        if skb.is_taken() {
+            return Err(Oddity::Device);
+        }
+        // SAFETY: Both are valid for the hook's run.
+        let sent_on = || unsafe { bindings::halod_forwards6(net.as_ptr(), skb.as_ptr()) };
+        if family == Family::V6 && !sent_on() {
+            return Err(Oddity::Policy);
+        }
+        // INVARIANT: It was looked for.
+        Ok(Self {
+            cpu,
+            _read_side: read_side,
+        })
     }
 
     #[inline(always)]
     pub(super) fn cpu(self) -> usize {
         self.cpu
     }
-
-    #[inline(always)]
-    pub(super) fn read_side(self) -> ReadSide<'a> {
-        self.read_side
-    }
-}
-
-/// What a hook knows besides the packet. Softirq, or process context with bottom halves off.
-#[derive(Clone, Copy)]
-pub(crate) struct Arrival<'a> {
-    state: &'a bindings::nf_hook_state,
-    /// Hooks run under RCU.
-    pub(crate) read_side: ReadSide<'a>,
-}
-
-impl<'a> Arrival<'a> {
-    /// Whether there is nothing about the packet that makes it unfit for the fast path, whatever
-    /// it is about. Then nobody else has a reference to it.
-    #[inline(always)]
-    pub(crate) fn plain(self, family: Family, skb: &Skb<'_>) -> Result<Softirq<'a>, Oddity> {
-        const DEVICE: c_int = -(bindings::HALOD_ARRIVED_DEVICE as c_int);
-        const POLICY: c_int = -(bindings::HALOD_ARRIVED_POLICY as c_int);
-        const CONTEXT: c_int = -(bindings::HALOD_ARRIVED_CONTEXT as c_int);
-        // SAFETY: Both are valid for the hook's run.
-        match unsafe { bindings::halod_arrived(skb.as_ptr(), self.state.net, family == Family::V6) }
-        {
-            // INVARIANT: It was looked for.
-            cpu @ 0.. => Ok(Softirq {
-                cpu: cpu as usize,
-                net: self.state.net,
-                read_side: self.read_side,
-            }),
-            DEVICE => Err(Oddity::Device),
-            POLICY => Err(Oddity::Policy),
-            CONTEXT => Err(Oddity::Context),
-            _ => Err(Oddity::Frame),
-        }
-    }
-
-    /// Whether the hooks in PRE_ROUTING, FORWARD and POST_ROUTING are ours alone, and of others
-    /// only such as leave alone what HaloD forwards.
-    #[inline(always)]
-    pub(crate) fn meets_nobody(self, family: Family, namespace: &Namespace) -> bool {
-        let namespace: *const Namespace = namespace;
-        // SAFETY: `state.net` is valid.
-        unsafe { meets_nobody(self.state.net, family, namespace.cast()) }
-    }
 }
 
 impl Net<'_> {
-    /// The same of any packet of this network namespace, `namespace` being ours of it.
+    /// Whether the hooks in PRE_ROUTING, FORWARD and POST_ROUTING are ours alone, and of others
+    /// only such as leave alone what HaloD forwards; `namespace` is ours of this network namespace.
+    #[inline(always)]
     pub(crate) fn meets_nobody(
         self,
         _read_side: ReadSide<'_>,
         family: Family,
-        namespace: Pin<&Namespace>,
+        namespace: &Namespace,
     ) -> bool {
-        let namespace: *const Namespace = namespace.get_ref();
+        let namespace: *const Namespace = namespace;
         // SAFETY: The network namespace is valid.
         unsafe { meets_nobody(self.as_ptr(), family, namespace.cast()) }
     }
@@ -158,15 +137,13 @@ static SECURITY: Atomic<usize> = Atomic::new(usize::MAX);
 unsafe fn is_usual(entries: *const bindings::nf_hook_entries) -> bool {
     // SAFETY: By the function's contract. Whoever writes the static does so atomically.
     unsafe {
-        match (*entries).num_hook_entries {
-            1 => true,
-            2 => {
-                let first = (*entries).hooks.as_ptr().cast::<bindings::nf_hook_entry>();
-                let hook = (*first).hook.map_or(0, |hook| hook as usize);
-                hook == SECURITY.as_ptr().cast_const().read_volatile()
-            }
-            _ => false,
+        // As Debian's kernels have it.
+        if (*entries).num_hook_entries == 2 {
+            let first = (*entries).hooks.as_ptr().cast::<bindings::nf_hook_entry>();
+            let hook = (*first).hook.map_or(0, |hook| hook as usize);
+            return hook == SECURITY.as_ptr().cast_const().read_volatile();
         }
+        (*entries).num_hook_entries == 1
     }
 }
 
@@ -210,24 +187,29 @@ unsafe fn harmless(
 unsafe extern "C" fn hook(
     private: *mut c_void,
     skb: *mut bindings::sk_buff,
-    state: *const bindings::nf_hook_state,
+    _state: *const bindings::nf_hook_state,
 ) -> c_uint {
     const IPV4: u16 = (bindings::ETH_P_IP as u16).to_be();
     const IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
     // SAFETY: `nf_ingress` holds `rcu_read_lock` around the hooks.
     let read_side = unsafe { ReadSide::assume() };
     // SAFETY: By the function's contract.
-    let (namespace, state) = unsafe { (&*private.cast::<Namespace>(), &*state) };
-    let arrival = Arrival { state, read_side };
+    let namespace = unsafe { &*private.cast::<Namespace>() };
     // SAFETY: By the function's contract. Where others look at the packet too, ours is one of
-    // several references, and it is only read (`Arrival::plain`).
+    // several references, and it is only read (`Softirq::of`).
     let skb = unsafe { Skb::from_raw(skb) };
     let verdict = match skb.protocol() {
-        IPV4 => namespace.arrive::<false>(arrival, skb),
-        IPV6 => namespace.arrive::<true>(arrival, skb),
+        IPV4 => namespace.arrive::<false>(read_side, skb),
+        IPV6 => arrive_v6(namespace, read_side, skb),
         _ => Verdict::Accept,
     };
     verdict as c_uint
+}
+
+/// Apart from IPv4, which needs fewer registers.
+#[inline(never)]
+fn arrive_v6(namespace: &Namespace, read_side: ReadSide<'_>, skb: Skb<'_>) -> Verdict {
+    namespace.arrive::<true>(read_side, skb)
 }
 
 /// Our hook on one device.

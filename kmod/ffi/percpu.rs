@@ -45,11 +45,12 @@ impl<const N: usize> PerCpuCounters<N> {
         }
     }
 
-    /// For C functions that count: the counters, and an index that is within them.
+    /// One of them, for C functions that count; the first where the index is out of range.
     #[inline(always)]
-    pub(super) fn place(&self, index: usize) -> (*mut c_void, u32) {
+    pub(super) fn place(&self, index: usize) -> *mut c_void {
         let index = if index < N { index } else { 0 };
-        (self.percpu.as_ptr(), index as u32)
+        let first: *mut u64 = self.percpu.as_ptr().cast();
+        first.wrapping_add(index).cast()
     }
 
     /// The sum over all CPUs: exact for what happened before, fuzzy for what happens meanwhile.

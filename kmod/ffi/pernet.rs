@@ -42,6 +42,7 @@ impl<'a> Net<'a> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn as_ptr(self) -> *mut bindings::net {
         self.net.as_ptr()
     }
@@ -61,6 +62,29 @@ impl<'a> Net<'a> {
             (*slot)
                 .as_ref()
                 .map(|namespace| Pin::new_unchecked(namespace))
+        }
+    }
+}
+
+/// The network namespace of a [`Namespace`].
+///
+/// # Invariants
+///
+/// It is there as long as this is.
+pub(crate) struct Home(NonNull<bindings::net>);
+
+// SAFETY: The pointer may be taken from anywhere.
+unsafe impl Send for Home {}
+// SAFETY: As above.
+unsafe impl Sync for Home {}
+
+impl Home {
+    #[inline(always)]
+    pub(crate) fn net(&self) -> Net<'_> {
+        Net {
+            // INVARIANT: By the type's own.
+            net: self.0,
+            _alive: PhantomData,
         }
     }
 }
@@ -122,7 +146,11 @@ unsafe fn slot(net: *mut bindings::net) -> *mut *mut Namespace {
 ///
 /// Called by the kernel with a valid namespace, before anything else here sees it.
 unsafe extern "C" fn init(net: *mut bindings::net) -> c_int {
-    match KBox::pin_init(Namespace::new(), GFP_KERNEL) {
+    let Some(home) = NonNull::new(net) else {
+        return EINVAL.to_errno();
+    };
+    // INVARIANT: What is in a network namespace's slot goes before it does.
+    match KBox::pin_init(Namespace::new(Home(home)), GFP_KERNEL) {
         Ok(namespace) => {
             // SAFETY: The value stays pinned: `exit` makes the same `Pin<KBox<_>>` of it again.
             let raw = KBox::into_raw(unsafe { Pin::into_inner_unchecked(namespace) });

@@ -23,6 +23,7 @@ use kernel::prelude::*;
 use super::bindings;
 use super::ingress::Softirq;
 use super::netfilter::Family;
+use super::pernet::Net;
 use super::route_key::{Key, Trip};
 use super::skb::Skb;
 use super::way::{Obstacle, Open, Way};
@@ -102,10 +103,10 @@ impl Line {
         }
     }
 
-    /// Has the kernel find the packet's route, and keeps it where that may be. The packet, which
-    /// had no route, has it then; and may have one where it is not kept.
+    /// Has the kernel find the packet's route, and keeps it where that may be: whether it does. The
+    /// packet, which had no route, has it then; and may have one where it is not kept.
     #[inline(never)]
-    fn find(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) {
+    fn find(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) -> bool {
         let skb = skb.as_ptr();
         let v6 = family == Family::V6;
         let [source, destination] = key.ends(family);
@@ -115,7 +116,7 @@ impl Line {
         let found =
             unsafe { bindings::halod_route_find(skb, v6, source, destination, &mut cookie) };
         if found.is_null() {
-            return;
+            return false;
         }
         // SAFETY: The lookup has set it.
         let redirect = !v6 && unsafe { bindings::halod_skb_redirects(skb) };
@@ -130,6 +131,19 @@ impl Line {
             obstacle,
             ..Self::fresh(key, cookie, now, found)
         });
+        true
+    }
+
+    /// The way along the route that it holds, in the network namespace of all lines, in a softirq.
+    ///
+    /// # Safety
+    ///
+    /// It has a packet's key, and so a route, with a reference.
+    #[inline(always)]
+    unsafe fn way<'a>(&'a mut self, _softirq: Softirq<'a>, net: Net<'a>) -> Way<'a> {
+        // SAFETY: By the function's contract. The route is freed a grace period after the last reference,
+        // and a softirq is on the read side for as long as its hook runs.
+        unsafe { Way::along(net, self.route, &mut self.next) }
     }
 
     /// A line with a route that was found `now`.
@@ -158,13 +172,14 @@ impl Line {
 
     /// The same for a packet that is to be left without a route.
     #[inline(never)]
-    fn search(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) {
+    fn search(&mut self, family: Family, skb: &mut Skb<'_>, key: Key, now: u32) -> bool {
         let raw = skb.as_ptr();
         // SAFETY: The packet has not reached the IP layers, whose part of it this clears.
         unsafe { bindings::halod_skb_forget_route(raw) };
-        self.find(family, skb, key, now);
+        let kept = self.find(family, skb, key, now);
         // SAFETY: As above.
         unsafe { bindings::halod_skb_forget_route(raw) };
+        kept
     }
 }
 
@@ -221,57 +236,54 @@ impl Routes {
     }
 
     /// Opens the way of a packet that has just arrived and has no route, where one is kept by which
-    /// packets can be sent at once. None where there is none: see `search`.
+    /// it can be sent as it is. None where there is none: see `open`.
     #[inline(always)]
-    pub(crate) fn open<'a>(
+    pub(crate) fn ready<'a>(
         &'a self,
         softirq: Softirq<'a>,
+        net: Net<'a>,
         family: Family,
         skb: &'a mut Skb<'_>,
         trip: &Trip,
-    ) -> Option<Result<Open<'a>, Obstacle>> {
+    ) -> Option<Open<'a>> {
         let key = Key::of_trip(skb, trip);
         // SAFETY: No other line is borrowed in this function.
         let line = unsafe { self.line_at(softirq, family, &key) }?;
-        let now = now();
         let good = match family {
             // Whether it still holds is seen as it is opened.
-            Family::V4 => line.is_for(family, &key, now),
-            Family::V6 => line.holds(family, &key, now),
+            Family::V4 => line.is_for(family, &key, now()),
+            Family::V6 => line.holds(family, &key, now()),
         };
         if !good {
             return None;
         }
-        if let Some(obstacle) = line.obstacle {
-            return Some(Err(obstacle));
-        }
-        // SAFETY: The line holds a reference to the route, which is freed a grace period after
-        // the last one. Lines are of one network namespace.
-        let way = unsafe {
-            Way::along(
-                softirq.read_side(),
-                softirq.net(),
-                line.route,
-                &mut line.next,
-            )
-        };
-        way.open(family, skb, &trip.destination, trip.len)
+        // One that an obstacle keeps packets from knows no next machine, and is never ready.
+        // SAFETY: It is the packet's line.
+        unsafe { line.way(softirq, net) }.ready(family, skb, trip.len)
     }
 
-    /// Has the kernel find the way of a packet that has just arrived, and keeps it if that may be. The
-    /// packet has no route, before and after.
-    pub(crate) fn search(
-        &self,
-        softirq: Softirq<'_>,
+    /// The same for any packet. The kernel finds the way where none is kept, and the packet is made fit
+    /// for it; it has no route, before and after.
+    pub(crate) fn open<'a>(
+        &'a self,
+        softirq: Softirq<'a>,
+        net: Net<'a>,
         family: Family,
-        skb: &mut Skb<'_>,
+        skb: &'a mut Skb<'_>,
         trip: &Trip,
-    ) {
-        let key = Key::of_trip(skb, trip);
+    ) -> Result<Open<'a>, Obstacle> {
+        let (key, now) = (Key::of_trip(skb, trip), now());
         // SAFETY: No other line is borrowed in this function.
-        if let Some(line) = unsafe { self.line_at(softirq, family, &key) } {
-            line.search(family, skb, key, now());
+        let line = unsafe { self.line_at(softirq, family, &key) }.ok_or(Obstacle::NoRoute)?;
+        // A route that holds no longer is not to be used because there is no other.
+        if !line.holds(family, &key, now) && !line.search(family, skb, key, now) {
+            return Err(Obstacle::NoRoute);
         }
+        if let Some(obstacle) = line.obstacle {
+            return Err(obstacle);
+        }
+        // SAFETY: It is the packet's line.
+        unsafe { line.way(softirq, net) }.open(family, skb, &trip.destination, trip.len)
     }
 
     /// The line of a softirq's CPU in which a route is kept, or would be.
@@ -282,11 +294,8 @@ impl Routes {
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
     unsafe fn line_at(&self, softirq: Softirq<'_>, family: Family, key: &Key) -> Option<&mut Line> {
-        let first = softirq.cpu().wrapping_mul(LINES);
-        let line = self.0.get(first.wrapping_add(key.line(family)))?;
-        // SAFETY: By the type invariants and the function's contract: this is a softirq, which no
-        // other interrupts.
-        Some(unsafe { &mut *line.get() })
+        // SAFETY: By the function's contract.
+        unsafe { self.line_of(softirq.cpu(), family, key) }
     }
 
     /// The line of this CPU in which a route is kept, or would be.
@@ -299,11 +308,21 @@ impl Routes {
     pub(super) unsafe fn line(&self, family: Family, key: &Key) -> Option<&mut Line> {
         // SAFETY: May be called anywhere; negative where this is no softirq.
         let cpu = usize::try_from(unsafe { bindings::halod_softirq_cpu() }).ok()?;
-        let line = self
-            .0
-            .get(cpu.wrapping_mul(LINES).wrapping_add(key.line(family)))?;
-        // SAFETY: By the type invariants and the function's contract: this is a softirq, which no
-        // other interrupts.
+        // SAFETY: By the function's contract.
+        unsafe { self.line_of(cpu, family, key) }
+    }
+
+    /// The same of the CPU with a number.
+    ///
+    /// # Safety
+    ///
+    /// This is a softirq on that CPU, and the caller has no other line borrowed.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn line_of(&self, cpu: usize, family: Family, key: &Key) -> Option<&mut Line> {
+        let first = cpu.wrapping_mul(LINES);
+        let line = self.0.get(first.wrapping_add(key.line(family)))?;
+        // SAFETY: By the type invariants and the function's contract: no other softirq interrupts this one.
         Some(unsafe { &mut *line.get() })
     }
 

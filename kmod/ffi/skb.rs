@@ -5,6 +5,7 @@
 //! C header: `include/linux/skbuff.h`
 
 use core::ffi::c_int;
+use core::hint::assert_unchecked;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -13,6 +14,7 @@ use core::slice;
 use super::bindings::{self, sk_buff__bindgen_ty_4__bindgen_ty_2 as Headers};
 use crate::packet::{ChecksumDelta, Csum, WINDOW};
 
+const CHECKSUM_NONE: u8 = 0;
 const CHECKSUM_COMPLETE: u8 = 2;
 const CHECKSUM_PARTIAL: u8 = 3;
 
@@ -23,10 +25,25 @@ const CHECKSUM_PARTIAL: u8 = 3;
 /// `skb` is a valid `sk_buff` that nothing else touches during `'a`, with `data` at the network
 /// header, as `NF_HOOK` of the IP layers passes it (`net/ipv4/ip_input.c`, `net/ipv6/ip6_input.c`:
 /// both call `skb_share_check` first). Before those layers others may have references to it: it is
-/// only read then, unless `Arrival::plain` has seen that there are none.
+/// only read then, unless `Softirq::of` has seen that there are none.
 pub(crate) struct Skb<'a> {
     skb: NonNull<bindings::sk_buff>,
     _exclusive: PhantomData<&'a mut bindings::sk_buff>,
+}
+
+// `sk_buff::end` is an offset then (NET_SKBUFF_DATA_USES_OFFSET).
+const _: () = assert!(usize::BITS == 64);
+
+/// A field that others may write meanwhile, atomically.
+///
+/// # Safety
+///
+/// `object` is valid, and has such a field so many bytes from its start.
+#[inline(always)]
+pub(super) unsafe fn field<O, T: Copy>(object: *const O, offset: impl Into<i64>) -> T {
+    let field = object.cast::<u8>().wrapping_offset(offset.into() as isize);
+    // SAFETY: By the function's contract.
+    unsafe { field.cast::<T>().read_volatile() }
 }
 
 impl Skb<'_> {
@@ -62,23 +79,135 @@ impl Skb<'_> {
         // many initialised bytes, which stay in place while `self` is borrowed.
         unsafe {
             let linear = (*skb).len.wrapping_sub((*skb).data_len) as usize;
+            assert_unchecked(!(*skb).data.is_null());
             (linear >= N).then(|| &*(*skb).data.cast::<[u8; N]>())
         }
     }
 
-    /// Whether what is in one piece of it may be written, nobody is to be told when it is gone, and
-    /// there are at least `reserve` bytes free in front of it.
+    /// Whether nothing is known of it but what it came with from a link, for this machine's address
+    /// there, and nobody else has it.
     #[inline(always)]
-    pub(super) fn is_free(&self, reserve: usize) -> bool {
-        let skb = self.skb.as_ptr();
-        // SAFETY: By the type invariants; the union's second field is there while the packet is in no
-        // list. `data` is at or after `head`.
+    pub(super) fn is_plain(&self) -> bool {
+        let (skb, headers) = (self.as_ptr(), self.headers());
+        // SAFETY: By the type invariants; every union here has a field of the type that is read.
+        unsafe {
+            // What is 0 where there is none of it: all asked for at once. A route, a VLAN's tag,
+            // and what IPsec, bridges, connection tracking and the kernel's load balancer leave.
+            let mut attached = (&raw const (*skb).__bindgen_anon_3).cast::<usize>().read();
+            attached |= (*headers).__bindgen_anon_2.vlan_all as usize;
+            #[cfg(CONFIG_SKB_EXTENSIONS)]
+            {
+                attached |= usize::from((*skb).active_extensions);
+            }
+            #[cfg(CONFIG_NF_CONNTRACK)]
+            {
+                attached |= (*skb)._nfct;
+            }
+            let users: *const u32 = (&raw const (*skb).users).cast();
+            attached == 0
+                && users.read_volatile() == 1
+                && Headers::pkt_type_raw(headers) == bindings::PACKET_HOST as u8
+                && !self.is_balanced()
+                && !self.is_switched()
+                && !self.is_merged_for_good()
+        }
+    }
+
+    /// Whether a switch in hardware has forwarded it already.
+    #[inline(always)]
+    fn is_switched(&self) -> bool {
+        #[cfg(CONFIG_NET_SWITCHDEV)]
+        // SAFETY: By the type invariants.
+        return unsafe {
+            Headers::offload_fwd_mark_raw(self.headers())
+                | Headers::offload_l3_fwd_mark_raw(self.headers())
+        } != 0;
+        #[cfg(not(CONFIG_NET_SWITCHDEV))]
+        false
+    }
+
+    /// Whether a network card has made it of several, which cannot be undone (LRO; as
+    /// `skb_warn_if_lro` has it).
+    #[inline(always)]
+    fn is_merged_for_good(&self) -> bool {
+        let skb = self.as_ptr();
+        // SAFETY: By the type invariants; the shared part is at the end of the packet's buffer.
+        unsafe {
+            if (*skb).data_len == 0 {
+                return false;
+            }
+            let shared: *const bindings::skb_shared_info =
+                (*skb).head.add((*skb).end as usize).cast();
+            (*shared).gso_size != 0 && (*shared).gso_type == 0
+        }
+    }
+
+    /// The address of the function to be called when it is gone; 0 for none.
+    #[inline(always)]
+    fn owner(&self) -> usize {
+        let skb = self.as_ptr();
+        // SAFETY: By the type invariants; the union's other field is for a TCP socket's own queue.
         unsafe {
             let owner = &raw const (*skb).__bindgen_anon_3.__bindgen_anon_1.destructor;
-            bindings::sk_buff::cloned_raw(skb) == 0
-                && owner.cast::<usize>().read() == 0
-                && ((*skb).data as usize).wrapping_sub((*skb).head as usize) >= reserve
+            owner.cast::<usize>().read()
         }
+    }
+
+    /// Whether it was given a socket on its way in, which is not that of its sender.
+    #[inline(always)]
+    pub(crate) fn has_socket(&self) -> bool {
+        self.owner() == bindings::sock_pfree as *const () as usize
+    }
+
+    /// Whether what is in one piece of it may be written, and nobody is to be told when it is gone.
+    #[inline(always)]
+    pub(super) fn is_free(&self) -> bool {
+        // SAFETY: By the type invariants.
+        let cloned = unsafe { bindings::sk_buff::cloned_raw(self.as_ptr()) };
+        cloned == 0 && self.owner() == 0
+    }
+
+    /// Bytes that are free in front of it.
+    #[inline(always)]
+    pub(super) fn headroom(&self) -> usize {
+        let skb = self.as_ptr();
+        // SAFETY: By the type invariants; `data` is at or after `head`.
+        unsafe { ((*skb).data as usize).wrapping_sub((*skb).head as usize) }
+    }
+
+    /// What the transport checksum field holds of a packet that is sent on without a sum of its bytes.
+    #[inline(always)]
+    pub(super) fn drop_complete(&mut self) -> Csum {
+        // The bit that both have which need anything.
+        if self.ip_summed() & CHECKSUM_COMPLETE == 0 {
+            return Csum::Full;
+        }
+        if self.ip_summed() == CHECKSUM_PARTIAL {
+            return Csum::Partial;
+        }
+        // SAFETY: By the type invariants.
+        unsafe { Headers::set_ip_summed_raw(self.headers(), CHECKSUM_NONE) };
+        Csum::Full
+    }
+
+    /// Whether somebody else takes packets off its device.
+    #[inline(always)]
+    pub(super) fn is_taken(&self) -> bool {
+        // SAFETY: By the type invariants; it has a device.
+        unsafe {
+            let device = (*self.as_ptr())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev;
+            field::<_, usize>(device, bindings::HALOD_AT_RX_HANDLER) != 0
+        }
+    }
+
+    /// Takes off what is behind its first `len` bytes, as the IP layers would; false where memory is short.
+    pub(crate) fn trim(&mut self, len: usize) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::halod_skb_trim(self.as_ptr(), len as u32) }
     }
 
     /// Calls `read` with [`WINDOW`] bytes from `start` on, or as many as there are.

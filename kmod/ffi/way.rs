@@ -12,14 +12,13 @@ use kernel::prelude::*;
 use super::bindings;
 use super::netfilter::Family;
 use super::percpu::PerCpuCounters;
+use super::pernet::Net;
 use super::rcu::ReadSide;
-use super::skb::Skb;
+use super::skb::{field, Skb};
 use crate::packet::{Address, Csum};
 
 const OPEN: bindings::halod_open = bindings::halod_open_HALOD_OPEN;
-const STALE: bindings::halod_open = bindings::halod_open_HALOD_OPEN_STALE;
 const TOO_BIG: bindings::halod_open = bindings::halod_open_HALOD_OPEN_TOO_BIG;
-const NO_NEIGHBOUR: bindings::halod_open = bindings::halod_open_HALOD_OPEN_NO_NEIGHBOUR;
 const NO_MEMORY: bindings::halod_open = bindings::halod_open_HALOD_OPEN_NO_MEMORY;
 
 /// As long as this lives, what is known of neighbours is forgotten before they are. No hook runs
@@ -52,8 +51,7 @@ impl Drop for NeighboursWatched {
 pub(crate) struct Way<'a> {
     route: NonNull<bindings::dst_entry>,
     next: &'a mut bindings::halod_next,
-    net: *const bindings::net,
-    _read_side: ReadSide<'a>,
+    net: Net<'a>,
 }
 
 /// What keeps a packet from being sent along a route at once.
@@ -81,6 +79,9 @@ pub(crate) struct Open<'a> {
     skb: NonNull<bindings::sk_buff>,
     route: NonNull<bindings::dst_entry>,
     next: &'a bindings::halod_next,
+    net: Net<'a>,
+    /// The next machine answers.
+    ready: bool,
     _borrowed: PhantomData<(ReadSide<'a>, &'a mut bindings::sk_buff)>,
 }
 
@@ -90,8 +91,7 @@ impl<'a> Way<'a> {
     /// `route` is not null and, throughout `'a`, as the type's invariants say; so are the others.
     #[inline(always)]
     pub(super) unsafe fn along(
-        read_side: ReadSide<'a>,
-        net: *const bindings::net,
+        net: Net<'a>,
         route: *mut bindings::dst_entry,
         next: &'a mut bindings::halod_next,
     ) -> Self {
@@ -101,13 +101,24 @@ impl<'a> Way<'a> {
             route: unsafe { NonNull::new_unchecked(route) },
             next,
             net,
-            _read_side: read_side,
         }
     }
 
-    /// Opens it to a packet of `len` bytes and its padding, to `destination`. The packet's head is
-    /// private then, has room for the link's header, and its padding is off. None where the route
-    /// no longer holds, which is seen of IPv4 only.
+    /// Opens it to a packet of `len` bytes to which nothing need be done for that. None where
+    /// something need be, or the route no longer holds, which is seen of IPv4 only: see `open`.
+    #[inline(always)]
+    pub(super) fn ready(
+        self,
+        family: Family,
+        skb: &'a mut Skb<'_>,
+        len: usize,
+    ) -> Option<Open<'a>> {
+        let ready = self.is_ready(family, skb, len) && (family == Family::V6 || self.holds4());
+        ready.then(|| self.opened(skb, true))
+    }
+
+    /// Opens it to a packet of `len` bytes and its padding, to `destination`. That the route holds was just
+    /// seen, and is not asked again. The packet's head is private then, has room for the link's header, and its padding is off.
     #[inline(always)]
     pub(super) fn open(
         self,
@@ -115,51 +126,51 @@ impl<'a> Way<'a> {
         skb: &'a mut Skb<'_>,
         destination: &Address,
         len: usize,
-    ) -> Option<Result<Open<'a>, Obstacle>> {
+    ) -> Result<Open<'a>, Obstacle> {
+        if self.is_ready(family, skb, len) {
+            return Ok(self.opened(skb, true));
+        }
         let (raw, route) = (skb.as_ptr(), self.route.as_ptr());
         let bytes = u32::try_from(len).unwrap_or(u32::MAX);
         // SAFETY: By the type invariants of both, and under RCU, where neighbours stay.
         let open = unsafe {
-            match (family, destination) {
-                (Family::V4, Address::V4(to)) => {
-                    if self.is_ready(skb, len) && self.holds4() {
-                        OPEN
-                    } else {
-                        let to = u32::from_ne_bytes(*to);
-                        bindings::halod_way_open4(raw, route, self.next, to, bytes)
-                    }
+            match destination {
+                Address::V4(to) => {
+                    let to = u32::from_ne_bytes(*to);
+                    bindings::halod_way_open4(raw, route, self.next, to, bytes)
                 }
-                (Family::V6, Address::V6(to)) => {
-                    if self.is_ready(skb, len) && bindings::halod_way_takes6(route, bytes) {
-                        OPEN
-                    } else {
-                        let to = to.as_ptr().cast();
-                        bindings::halod_way_open6(raw, route, self.next, to, bytes)
-                    }
+                Address::V6(to) => {
+                    bindings::halod_way_open6(raw, route, self.next, to.as_ptr().cast(), bytes)
                 }
-                _ => NO_NEIGHBOUR,
             }
         };
         match open {
-            OPEN => Some(Ok(Open {
-                // INVARIANT: It was just opened, to a packet that is borrowed for `'a`.
-                // SAFETY: It is not null.
-                skb: unsafe { NonNull::new_unchecked(raw) },
-                route: self.route,
-                next: self.next,
-                _borrowed: PhantomData,
-            })),
-            STALE => None,
-            TOO_BIG => Some(Err(Obstacle::TooBig)),
-            NO_MEMORY => Some(Err(Obstacle::NoMemory)),
-            _ => Some(Err(Obstacle::NoNeighbour)),
+            OPEN => Ok(self.opened(skb, false)),
+            TOO_BIG => Err(Obstacle::TooBig),
+            NO_MEMORY => Err(Obstacle::NoMemory),
+            _ => Err(Obstacle::NoNeighbour),
+        }
+    }
+
+    /// For a packet to which it is open.
+    #[inline(always)]
+    fn opened(self, skb: &'a mut Skb<'_>, ready: bool) -> Open<'a> {
+        Open {
+            // INVARIANT: It was just opened, to a packet that is borrowed for `'a`.
+            // SAFETY: It is not null.
+            skb: unsafe { NonNull::new_unchecked(skb.as_ptr()) },
+            route: self.route,
+            next: self.next,
+            net: self.net,
+            ready,
+            _borrowed: PhantomData,
         }
     }
 
     /// Whether the next machine is known and answers, and nothing is to be done to a packet of `len`
     /// bytes before it is written and sent there.
     #[inline(always)]
-    fn is_ready(&self, skb: &Skb<'_>, len: usize) -> bool {
+    fn is_ready(&self, family: Family, skb: &Skb<'_>, len: usize) -> bool {
         let next = &self.next;
         // SAFETY: Others write this, atomically.
         let news = unsafe { (&raw const bindings::halod_neighbour_news.counter).read_volatile() };
@@ -171,7 +182,15 @@ impl<'a> Way<'a> {
         let state: u8 = unsafe { field(next.neighbour, bindings::HALOD_AT_NUD_STATE) };
         u32::from(state) & bindings::HALOD_CONNECTED as u32 != 0
             && skb.len() == len
-            && skb.is_free(next.reserve.into())
+            && skb.is_free()
+            && skb.headroom() >= next.reserve.into()
+            && match family {
+                Family::V4 => true,
+                // SAFETY: By the type invariants, and under RCU.
+                Family::V6 => unsafe {
+                    bindings::halod_way_takes6(self.route.as_ptr(), len as u32)
+                },
+            }
     }
 
     /// Whether an IPv4 route still holds, as `ipv4_dst_check` has it.
@@ -183,21 +202,9 @@ impl<'a> Way<'a> {
             let obsolete: i16 = field(route, bindings::HALOD_AT_OBSOLETE);
             let genid: i32 = field(route, bindings::HALOD_AT_GENID);
             i32::from(obsolete) == bindings::HALOD_OBSOLETE_IF_OTHER_GENID
-                && genid == (&raw const (*self.net).ipv4.rt_genid.counter).read_volatile()
+                && genid == (&raw const (*self.net.as_ptr()).ipv4.rt_genid.counter).read_volatile()
         }
     }
-}
-
-/// A field that others may write meanwhile, atomically.
-///
-/// # Safety
-///
-/// `object` is valid, and has such a field so many bytes from its start.
-#[inline(always)]
-unsafe fn field<O, T: Copy>(object: *const O, offset: impl Into<i64>) -> T {
-    let field = object.cast::<u8>().wrapping_offset(offset.into() as isize);
-    // SAFETY: By the function's contract.
-    unsafe { field.cast::<T>().read_volatile() }
 }
 
 impl Open<'_> {
@@ -213,11 +220,11 @@ impl Open<'_> {
         }
     }
 
-    /// What its transport checksum field holds.
+    /// What its transport checksum field holds. A sum of its bytes, which it may have, is off then.
     #[inline(always)]
-    pub(crate) fn csum(&self) -> Csum {
+    pub(crate) fn csum(&mut self) -> Csum {
         // SAFETY: By the type invariants.
-        unsafe { Skb::from_raw(self.skb.as_ptr()) }.csum()
+        unsafe { Skb::from_raw(self.skb.as_ptr()) }.drop_complete()
     }
 
     /// Sends the packet, which its caller has given away, and adds one to a counter.
@@ -229,12 +236,19 @@ impl Open<'_> {
         index: usize,
     ) {
         let (skb, route, next) = (self.skb.as_ptr(), self.route.as_ptr(), self.next);
-        let (counters, index) = counters.place(index);
-        // SAFETY: By the type invariants. The packet is the kernel's from here on.
+        let (net, counter) = (self.net.as_ptr(), counters.place(index));
+        // SAFETY: By the type invariants. The packet is the kernel's from here on. No function is chosen to
+        // be called afterwards, which would be an indirect call.
         unsafe {
-            match family {
-                Family::V4 => bindings::halod_way_send4(skb, route, next, counters, index),
-                Family::V6 => bindings::halod_way_send6(skb, route, next, counters, index),
+            match (family, self.ready) {
+                (Family::V4, true) => {
+                    bindings::halod_way_send_ready4(skb, route, next, net, counter)
+                }
+                (Family::V6, true) => {
+                    bindings::halod_way_send_ready6(skb, route, next, net, counter)
+                }
+                (Family::V4, false) => bindings::halod_way_send4(skb, route, next, net, counter),
+                (Family::V6, false) => bindings::halod_way_send6(skb, route, next, net, counter),
             }
         }
     }

@@ -194,7 +194,7 @@ fn device_states(net: Net<'_>, device: &Device, namespace: Pin<&Namespace>) -> [
             uapi::halod_device_state_HALOD_DEVICE_STATE_TAKEN
         } else if policy {
             uapi::halod_device_state_HALOD_DEVICE_STATE_POLICY
-        } else if mode == FastPath::Auto && !net.meets_nobody(read_side, family, namespace) {
+        } else if mode == FastPath::Auto && !net.meets_nobody(read_side, family, &namespace) {
             uapi::halod_device_state_HALOD_DEVICE_STATE_FIREWALL
         } else {
             uapi::halod_device_state_HALOD_DEVICE_STATE_FAST

@@ -34,6 +34,25 @@ impl Address {
         (folded.wrapping_mul(GOLDEN) >> 48) as usize
     }
 
+    /// Its bytes as a number, which [`of_bits`](Address::of_bits) makes an address again.
+    #[inline(always)]
+    pub fn bits(&self) -> u128 {
+        match *self {
+            Address::V4(bytes) => u32::from_ne_bytes(bytes).into(),
+            Address::V6(bytes) => u128::from_ne_bytes(bytes),
+        }
+    }
+
+    /// The address, of an IP version, with these bytes.
+    #[inline(always)]
+    pub fn of_bits(v6: bool, bits: u128) -> Address {
+        if v6 {
+            Address::V6(bits.to_ne_bytes())
+        } else {
+            Address::V4((bits as u32).to_ne_bytes())
+        }
+    }
+
     /// Whether both are of the same family.
     #[inline]
     pub fn same_family(&self, other: &Address) -> bool {

@@ -88,7 +88,7 @@ pub fn build(
     filter::fill(storage.buckets, storage.filter);
     fill_ranges(input, storage);
     for bucket in storage.buckets.iter_mut() {
-        sort_ranges(bucket, storage.ranges)
+        sort_ranges(input, bucket, storage.ranges)
             .map_err(|(one, other)| ambiguous(input, storage.bases, bucket, one, other))?;
     }
     Ok(())
@@ -265,7 +265,11 @@ fn add_range(storage: &mut Storage<'_>, address: Address, range: Range) {
 
 /// Sorts a bucket's ranges and drops repeated ones (nodes that share address
 /// and ports). Two that overlap are an error.
-fn sort_ranges(bucket: &mut Bucket, ranges: &mut [Range]) -> Result<(), (Range, Range)> {
+fn sort_ranges(
+    input: &Input<'_>,
+    bucket: &mut Bucket,
+    ranges: &mut [Range],
+) -> Result<(), (Range, Range)> {
     let start = bucket.start as usize;
     let end = start.saturating_add(bucket.count as usize);
     let ranges = ranges.get_mut(start..end).unwrap_or(&mut []);
@@ -287,23 +291,25 @@ fn sort_ranges(bucket: &mut Bucket, ranges: &mut [Range]) -> Result<(), (Range, 
     }
     bucket.count = kept;
     let kept = ranges.get(..kept as usize).unwrap_or(&[]);
-    bucket.few = [Protocol::Tcp, Protocol::Udp].map(|protocol| few(kept, protocol));
+    bucket.usual =
+        [Protocol::Tcp, Protocol::Udp].map(|protocol| usual(input, bucket.owner, kept, protocol));
     Ok(())
 }
 
-/// The ranges of a protocol, if there are no more than two, by their ports alone.
-fn few(ranges: &[Range], protocol: Protocol) -> [Range; 2] {
+/// The ranges of a protocol that [`View::usual`](super::table::View::usual) knows, by their ports alone.
+fn usual(input: &Input<'_>, owner: Owner, ranges: &[Range], protocol: Protocol) -> [Range; 2] {
     let all = key(protocol, 0)..=key(protocol, u16::MAX);
-    let of_protocol = ranges.iter().filter(|range| all.contains(&range.first));
-    let mut by_port = of_protocol.map(|range| Range {
+    let is_usual = |range: &&Range| {
+        let listener = input.listeners.get(usize::from(range.listener));
+        all.contains(&range.first)
+            && input.formers.is_empty()
+            && listener.is_some_and(|listener| listener.is_usual(owner))
+    };
+    let mut by_port = ranges.iter().filter(is_usual).map(|range| Range {
         first: range.first & u32::from(u16::MAX),
         ..*range
     });
-    let few = [by_port.next(), by_port.next()].map(|range| range.unwrap_or(Range::NONE));
-    match by_port.next() {
-        None => few,
-        Some(_) => [Range::NONE; 2],
-    }
+    [by_port.next(), by_port.next()].map(|range| range.unwrap_or(Range::NONE))
 }
 
 /// Names the owners of two overlapping ranges of a node's address.

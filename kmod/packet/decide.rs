@@ -9,7 +9,7 @@ use super::icmp::Translation;
 use super::parse::{Packet, Parsed};
 use super::rewrite::Side;
 use super::source::Source;
-use super::table::{Forward, Place};
+use super::table::{Forward, Owner, Place};
 
 /// Where in its way through the kernel the packet is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,26 +102,31 @@ pub fn decide_packet(table: &impl Source, hook: Hook, packet: &Packet) -> Decisi
     }
 }
 
-/// Where nearly all packets from clients go: what [`decide_packet`] says of one that is simply
-/// [`Exit::Forward`], in fewer instructions. None where that is to be asked, as where an address has
-/// more than two listeners of a protocol.
+/// Where nearly all packets from clients to an address and port go: what [`decide_packet`] says of one
+/// that is simply [`Exit::Forward`], in fewer instructions. None where that is to be asked: beyond
+/// the first two listeners of an address and protocol with a port for each route, and where any route
+/// drains. `hash` is the address's.
 #[inline(always)]
-pub fn usual_node(table: &impl Source, packet: &Packet) -> Option<(Address, u16)> {
-    let place = table.view().exposed_by_few_ports(packet)?;
-    if !table.view().draining.is_empty() {
-        return None;
-    }
+pub fn usual_node(
+    table: &impl Source,
+    protocol: Protocol,
+    to: (Address, u16),
+    hash: usize,
+) -> Option<(Address, u16)> {
+    let place = Place::at_port(table.view().usual(Owner::Listener, protocol, to, hash)?);
     let node = table.view().node_at(place);
-    table.view().rewritten(place, node, &packet.dst)
+    table.view().rewritten(place, node, &to.0)
 }
 
-/// The same of packets from nodes: [`Exit::Reverse`].
+/// The same of packets from nodes, by where they are from: [`Exit::Reverse`].
 #[inline(always)]
-pub fn usual_vip(table: &impl Source, packet: &Packet) -> Option<(Address, u16)> {
-    if !table.view().draining.is_empty() {
-        return None;
-    }
-    let place = table.view().served_by_few(packet)?;
+pub fn usual_vip(
+    table: &impl Source,
+    protocol: Protocol,
+    from: (Address, u16),
+    hash: usize,
+) -> Option<(Address, u16)> {
+    let place = Place::at_port(table.view().usual(Owner::Node, protocol, from, hash)?);
     table.view().vip_of(place)
 }
 

@@ -37,12 +37,15 @@ pub use self::filter::{concern_v4, concern_v6, Concern};
 pub use self::flows::{Cell, Flows, Tag, CELLS_MIN};
 pub use self::icmp::{decide_error, IcmpError, Translation};
 pub use self::parse::{
-    ordinary_v4, ordinary_v6, parse_quote_v4, parse_quote_v6, parse_v4, parse_v6, Packet, Parsed,
-    WINDOW,
+    address_v4, address_v6, end_v4, end_v6, ordinary_v4, ordinary_v6, parse_quote_v4,
+    parse_quote_v6, parse_v4, parse_v6, protocol_v4, protocol_v6, Packet, Parsed, WINDOW,
 };
 pub use self::refusal::Refusal;
 pub use self::rewrite::{need, rewrite, Side};
-pub use self::router::{passable_v4, passable_v6, send_on_v4, send_on_v6};
+pub use self::router::{
+    is_sound_v4, is_sound_v6, length_v4, length_v6, passable_v4, passable_v6, send_on_v4,
+    send_on_v6,
+};
 pub use self::select::{Select, SelectKey};
 pub use self::source::{Draining, Source};
 pub use self::table::{

@@ -4,6 +4,7 @@
 use super::address::{Address, Protocol};
 use super::exit::Exit;
 use super::icmp::{self, IcmpError};
+use super::rewrite::Side;
 
 /// Bytes from the network header on that parsing looks at; fewer are enough
 /// where the packet is shorter.
@@ -108,31 +109,96 @@ pub fn parse_v6(window: &[u8], len: usize) -> Parsed {
 /// TCP or UDP. [`parse_v4`] gives the same, and reads all others.
 #[inline(always)]
 pub fn ordinary_v4(head: &[u8; 40]) -> Option<Packet> {
+    let protocol = protocol_v4(head)?;
+    let header = head.first_chunk()?;
+    let (src, dst) = (
+        address_v4(header, Side::Source),
+        address_v4(header, Side::Destination),
+    );
+    transport::<false>(head, head.len(), src, dst, protocol, 20).ok()
+}
+
+/// The protocol of such a packet. What else [`ordinary_v4`] reads of it is [`end_v4`]'s.
+#[inline(always)]
+pub fn protocol_v4(head: &[u8; 40]) -> Option<Protocol> {
     let (&[first, ..], rest) = head.split_first_chunk::<6>()?;
     let (&fragment, rest) = rest.split_first_chunk::<2>()?;
-    let (&[_, number, ..], rest) = rest.split_first_chunk::<4>()?;
-    let (&src, rest) = rest.split_first_chunk::<4>()?;
-    let &dst = rest.first_chunk::<4>()?;
+    let (&[_, number], _) = rest.split_first_chunk::<2>()?;
     if first != 0x45 || u16::from_ne_bytes(fragment) & MORE_OR_OFFSET.to_be() != 0 {
         return None;
     }
-    let protocol = Protocol::from_number(number)?;
-    let (src, dst) = (Address::V4(src), Address::V4(dst));
-    transport::<false>(head, head.len(), src, dst, protocol, 20).ok()
+    Protocol::from_number(number)
+}
+
+/// The address of one side of an IPv4 header.
+#[inline(always)]
+pub fn address_v4(header: &[u8; 20], side: Side) -> Address {
+    let &[_, _, _, _, _, _, _, _, _, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
+    Address::V4(match side {
+        Side::Source => [s0, s1, s2, s3],
+        Side::Destination => [d0, d1, d2, d3],
+    })
+}
+
+/// The port of one side of a TCP or UDP header.
+#[inline(always)]
+fn port(header: &[u8; 20], side: Side) -> u16 {
+    let &[s0, s1, d0, d1, ..] = header;
+    u16::from_be_bytes(match side {
+        Side::Source => [s0, s1],
+        Side::Destination => [d0, d1],
+    })
+}
+
+/// The address and port of one side of such a packet.
+#[inline(always)]
+pub fn end_v4(head: &[u8; 40], side: Side) -> Option<(Address, u16)> {
+    let (header, rest) = head.split_first_chunk()?;
+    Some((address_v4(header, side), port(rest.first_chunk()?, side)))
 }
 
 /// The same for IPv6, without extension headers.
 #[inline(always)]
 pub fn ordinary_v6(head: &[u8; 60]) -> Option<Packet> {
-    let (&[first, _, _, _, _, _, next, _], rest) = head.split_first_chunk::<8>()?;
-    let (&src, rest) = rest.split_first_chunk::<16>()?;
-    let &dst = rest.first_chunk::<16>()?;
+    let protocol = protocol_v6(head)?;
+    let header = head.first_chunk()?;
+    let (src, dst) = (
+        address_v6(header, Side::Source),
+        address_v6(header, Side::Destination),
+    );
+    transport::<false>(head, head.len(), src, dst, protocol, 40).ok()
+}
+
+/// The protocol of such a packet. What else [`ordinary_v6`] reads of it is [`end_v6`]'s.
+#[inline(always)]
+pub fn protocol_v6(head: &[u8; 60]) -> Option<Protocol> {
+    let &[first, _, _, _, _, _, next, ..] = head;
     if first >> 4 != 6 {
         return None;
     }
-    let protocol = Protocol::from_number(next)?;
-    let (src, dst) = (Address::V6(src), Address::V6(dst));
-    transport::<false>(head, head.len(), src, dst, protocol, 40).ok()
+    Protocol::from_number(next)
+}
+
+/// The address of one side of an IPv6 header.
+#[inline(always)]
+pub fn address_v6(header: &[u8; 40], side: Side) -> Address {
+    let addresses = header.last_chunk::<32>().and_then(|both| {
+        let (source, destination) = both.split_at(16);
+        Some((source.first_chunk()?, destination.first_chunk()?))
+    });
+    // The one that there is no other of.
+    let (source, destination) = addresses.unwrap_or((&[0; 16], &[0; 16]));
+    Address::V6(*match side {
+        Side::Source => source,
+        Side::Destination => destination,
+    })
+}
+
+/// The address and port of one side of such a packet.
+#[inline(always)]
+pub fn end_v6(head: &[u8; 60], side: Side) -> Option<(Address, u16)> {
+    let (header, rest) = head.split_first_chunk()?;
+    Some((address_v6(header, side), port(rest.first_chunk()?, side)))
 }
 
 /// Parses what an ICMP error quotes of an IPv4 packet: `len` bytes from the packet's network

@@ -15,23 +15,41 @@ use super::rewrite::{side_of, Side, Transport};
 /// [`ordinary_v4`]: super::ordinary_v4
 #[inline(always)]
 pub fn passable_v4(head: &[u8; 40], len: usize) -> Option<usize> {
-    let (first, rest) = word(head)?;
-    let (second, rest) = word(rest)?;
-    let (third, rest) = word(rest)?;
-    let (source, rest) = word(rest)?;
-    let (destination, _) = word(rest)?;
+    let total = length_v4(head);
+    (is_sound_v4(head) && total <= len && total >= head.len()).then_some(total)
+}
+
+/// The length that an IPv4 header says, in bytes.
+#[inline(always)]
+pub fn length_v4(head: &[u8; 40]) -> usize {
+    let &[_, _, t0, t1, ..] = head;
+    u16::from_be_bytes([t0, t1]).into()
+}
+
+/// Whether an IPv4 header's checksum is right, and this machine is not the last it may reach.
+#[inline(always)]
+pub fn is_sound_v4(head: &[u8; 40]) -> bool {
+    let words = || {
+        let (first, rest) = word(head)?;
+        let (second, rest) = word(rest)?;
+        let (third, rest) = word(rest)?;
+        let (source, rest) = word(rest)?;
+        let (destination, _) = word(rest)?;
+        Some([first, second, third, source, destination])
+    };
+    let Some([first, second, third, source, destination]) = words() else {
+        return false;
+    };
     let sum = u64::from(first)
         .wrapping_add(u64::from(second))
         .wrapping_add(u64::from(third))
         .wrapping_add(u64::from(source))
         .wrapping_add(u64::from(destination));
-    let total = (u32::from_be(first) & 0xffff) as usize;
     let ttl = u32::from_be(third) >> 24;
     // One's complement: the sum of all is a multiple of 2^16 - 1 where the checksum is right. Just
     // those, times that number's inverse modulo 2^64, are no more than this.
     const MOST: u64 = u64::MAX / 0xffff;
-    let right = sum.wrapping_mul(MOST).wrapping_neg() <= MOST;
-    (right && total <= len && total >= head.len() && ttl > 1).then_some(total)
+    sum.wrapping_mul(MOST).wrapping_neg() <= MOST && ttl > 1
 }
 
 /// The first four bytes, and the others.
@@ -41,12 +59,25 @@ fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_ne_bytes(word), rest))
 }
 
-/// The same for IPv6, whose header has no checksum.
+/// The same as [`passable_v4`] for IPv6.
 #[inline(always)]
 pub fn passable_v6(head: &[u8; 60], len: usize) -> Option<usize> {
-    let &[_, _, _, _, p0, p1, _, hops, ..] = head;
-    let total = usize::from(u16::from_be_bytes([p0, p1])).wrapping_add(40);
-    (total <= len && total >= head.len() && hops > 1).then_some(total)
+    let total = length_v6(head);
+    (is_sound_v6(head) && total <= len && total >= head.len()).then_some(total)
+}
+
+/// The length that an IPv6 header says, its own included, in bytes.
+#[inline(always)]
+pub fn length_v6(head: &[u8; 60]) -> usize {
+    let &[_, _, _, _, p0, p1, ..] = head;
+    usize::from(u16::from_be_bytes([p0, p1])).wrapping_add(40)
+}
+
+/// Whether this machine is not the last that an IPv6 packet may reach. Its header has no checksum.
+#[inline(always)]
+pub fn is_sound_v6(head: &[u8; 60]) -> bool {
+    let &[_, _, _, _, _, _, _, hops, ..] = head;
+    hops > 1
 }
 
 /// Rewrites one side of the ordinary packet with these headers, and takes one off its time to live,

@@ -37,6 +37,14 @@ pub struct Listener {
     pub deliver: Deliver,
 }
 
+impl Listener {
+    /// Whether [`View::usual`] knows its range on an address of `owner`. What a node's ranges are needed
+    /// for does not depend on the route.
+    pub(super) fn is_usual(&self, owner: Owner) -> bool {
+        owner == Owner::Node || (self.select == Select::Port && self.deliver == Deliver::Nat)
+    }
+}
+
 /// A server behind HaloD.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Node {
@@ -120,9 +128,8 @@ pub struct Bucket {
     /// Its ranges: where they start, and how many.
     pub(super) start: u32,
     pub(super) count: u32,
-    /// Those of TCP, and those of UDP, where there are no more than two: nearly always. Their first are
-    /// without the protocol.
-    pub(super) few: [[Range; 2]; 2],
+    /// Those of TCP, and those of UDP, that [`View::usual`] knows. Their first are without the protocol.
+    pub(super) usual: [[Range; 2]; 2],
 }
 
 /// A listener's ports on an address.
@@ -252,7 +259,7 @@ pub(super) struct Place {
 impl Place {
     /// Of a port in a range, where the route is the port's.
     #[inline(always)]
-    fn at_port(range: &Range, offset: u16) -> Place {
+    pub(super) fn at_port((range, offset): (&Range, u16)) -> Place {
         Place {
             route: offset,
             offset,
@@ -305,14 +312,6 @@ impl<'a> View<'a> {
         Some(self.place(found, true, || (packet.src, packet.sport)))
     }
 
-    /// The same where the route has a port of its own, and the VIP few listeners of a protocol.
-    #[inline(always)]
-    pub(super) fn exposed_by_few_ports(&self, packet: &Packet) -> Option<Place> {
-        let (range, offset) =
-            self.among_few(&packet.dst, Owner::Listener, packet.protocol, packet.dport)?;
-        (range.span != 0).then(|| Place::at_port(range, offset))
-    }
-
     /// The route and listener that a packet from a node is of. A function of the source address,
     /// protocol and source port alone, but for the route of a listener with one port.
     #[inline(always)]
@@ -323,13 +322,26 @@ impl<'a> View<'a> {
         Some(self.place(found, draining, || (packet.dst, packet.dport)))
     }
 
-    /// The same while nothing drains, and so the route is not asked, where the node has few ranges of
-    /// ports of a protocol.
+    /// The same as both of these, sooner, by the address and port that they look at, of the first two
+    /// ranges that the address has of the protocol, while nothing drains. A listener's is one of these
+    /// if each route has a port of its own, and packets are rewritten.
     #[inline(always)]
-    pub(super) fn served_by_few(&self, packet: &Packet) -> Option<Place> {
-        let (range, offset) =
-            self.among_few(&packet.src, Owner::Node, packet.protocol, packet.sport)?;
-        Some(Place::at_port(range, offset))
+    pub(super) fn usual(
+        &self,
+        owner: Owner,
+        protocol: Protocol,
+        (address, port): (Address, u16),
+        hash: usize,
+    ) -> Option<(&'a Range, u16)> {
+        let [tcp, udp] = &self.find_hashed(&address, hash, owner)?.usual;
+        let [one, other] = match protocol {
+            Protocol::Tcp => tcp,
+            Protocol::Udp => udp,
+        };
+        match one.offset(port.into()) {
+            Some(offset) => Some((one, offset)),
+            None => Some((other, other.offset(port.into())?)),
+        }
     }
 
     /// The place that a range and a port's offset in it are for a client; of one port the route only
@@ -486,26 +498,6 @@ impl<'a> View<'a> {
         Some((address, base.port.wrapping_add(place.offset)))
     }
 
-    /// The same as [`lookup`](Self::lookup), sooner, among the few ranges of an address and protocol.
-    #[inline(always)]
-    fn among_few(
-        &self,
-        address: &Address,
-        owner: Owner,
-        protocol: Protocol,
-        port: u16,
-    ) -> Option<(&'a Range, u16)> {
-        let [tcp, udp] = &self.find(address, owner)?.few;
-        let [one, other] = match protocol {
-            Protocol::Tcp => tcp,
-            Protocol::Udp => udp,
-        };
-        match one.offset(port.into()) {
-            Some(offset) => Some((one, offset)),
-            None => Some((other, other.offset(port.into())?)),
-        }
-    }
-
     /// The range of a port of an address, and how far it is from that one's first.
     #[inline(always)]
     fn lookup(
@@ -524,8 +516,14 @@ impl<'a> View<'a> {
     /// The bucket of an address, if `owner` has it.
     #[inline(always)]
     fn find(&self, address: &Address, owner: Owner) -> Option<&'a Bucket> {
+        self.find_hashed(address, address.hash(), owner)
+    }
+
+    /// The same where its hash is at hand.
+    #[inline(always)]
+    fn find_hashed(&self, address: &Address, hash: usize, owner: Owner) -> Option<&'a Bucket> {
         let mask = self.buckets.len().wrapping_sub(1);
-        let mut at = address.hash();
+        let mut at = hash;
         // Ends at an empty bucket, since at least half of them are.
         for _ in 0..self.buckets.len() {
             let bucket = self.buckets.get(at & mask)?;

@@ -21,6 +21,8 @@ from lab.traffic import answered_by
 from lab.transfer import transfer
 from lab.wait import until
 
+BOTH_PATHS = True
+
 FLOOD = Path(__file__).resolve().parents[1] / "lab/flood.py"
 NARROW = 1400
 CLASS = 4  # a DSCP, and one of those that routes can be told by: IPTOS_LOWDELAY

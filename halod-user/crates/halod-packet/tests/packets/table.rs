@@ -107,20 +107,23 @@ proptest! {
             prop_assert_eq!(table.view().reverse(&from(address, protocol, port)), truth);
             let rest = (table.view(), IDLE);
             let ports = |l: &Listener| l.port..=l.port.saturating_add(given.routes as u16 - 1);
-            let usual = given.listeners.iter().any(|l| {
-                l.select == Select::Port && given.routes > 1 && ports(l).contains(&port)
-                    && (l.address, l.protocol) == (address, protocol)
-            });
-            let of_protocol = || given.listeners.iter().filter(|l| l.protocol == protocol);
-            let few = of_protocol().filter(|l| l.address == address).count() <= 2;
             let node = match given.forward(&packet) {
-                Forward::To { address, port } if usual && few => Some((address, port)),
+                Forward::To { address, port } => Some((address, port)),
                 _ => None,
             };
-            prop_assert_eq!(usual_node(&rest, &packet), node);
+            let of_protocol = || given.listeners.iter().filter(|l| l.protocol == protocol);
+            let mut usual: Vec<_> = of_protocol()
+                .filter(|l| l.address == address)
+                .filter(|l| l.select == Select::Port && l.deliver == Deliver::Nat)
+                .collect();
+            usual.sort_by_key(|l| l.port);
+            let usual = usual.iter().take(2).any(|l| ports(l).contains(&port));
+            let end = (address, port);
+            let found = usual_node(&rest, protocol, end, address.hash());
+            prop_assert_eq!(found, node.filter(|_| usual));
             let nodes = given.nodes.iter().flat_map(common::tables::addresses);
             let nodes = nodes.filter(|node| *node == address).count();
-            let usual = usual_vip(&rest, &from(address, protocol, port));
+            let usual = usual_vip(&rest, protocol, end, address.hash());
             // A node has a range of ports for each listener, where they are not the same.
             let few = nodes * of_protocol().count() <= 2;
             prop_assert!(usual == truth || usual.is_none() && !few, "{:?}, not {:?}", usual, truth);
@@ -302,6 +305,74 @@ fn counts_are_bounded() {
     let mut given = small();
     given.nodes = vec![given.nodes[0]; 4_097];
     assert_eq!(refusal(&given), "4097 nodes, at most 4096");
+}
+
+#[test]
+fn an_address_is_its_bits() {
+    for (v6, address) in [(false, CLIENT_V4), (true, CLIENT_V6)] {
+        assert_eq!(Address::of_bits(v6, address.bits()), address);
+    }
+}
+
+/// Of many listeners of an address and protocol two are found at once, and all in the end.
+#[test]
+fn the_first_two_listeners_are_usual() {
+    let vip = Address::V4([198, 51, 100, 1]);
+    let mut given = Given {
+        routes: 3,
+        nodes: vec![Node {
+            id: 1,
+            v4: Some([192, 0, 2, 1]),
+            v6: None,
+        }],
+        route_nodes: vec![1; 3],
+        ..Given::default()
+    };
+    // The second has one port for all routes; the others are in the order of their ports.
+    for (port, select) in [
+        (8_100, Select::Port),
+        (8_000, Select::Source),
+        (8_200, Select::Port),
+        (8_300, Select::Port),
+    ] {
+        given.listeners.push(Listener {
+            address: vip,
+            port,
+            node_port: port,
+            select,
+            ..Listener::default()
+        });
+    }
+    given.key = Some([7; 16]);
+    let table = Table::build(&given.input()).expect("a good table");
+    let rest = (table.view(), IDLE);
+    let node = Address::V4([192, 0, 2, 1]);
+    for (port, usual) in [(8_000, false), (8_102, true), (8_202, true), (8_302, false)] {
+        let there = Some((node, port));
+        let found = usual_node(&rest, Protocol::Tcp, (vip, port), vip.hash());
+        assert_eq!(found, there.filter(|_| usual), "{port}");
+        assert_eq!(
+            table.view().forward(&to(vip, Protocol::Tcp, port)),
+            Forward::To {
+                address: node,
+                port
+            }
+        );
+        assert_eq!(
+            usual_node(&rest, Protocol::Udp, (vip, port), vip.hash()),
+            None
+        );
+        assert_eq!(
+            usual_node(&rest, Protocol::Tcp, (vip, port), vip.hash() + 1),
+            None
+        );
+        let back = table.view().reverse(&from(node, Protocol::Tcp, port));
+        assert_eq!(back, Some((vip, port)));
+    }
+    for (port, usual) in [(8_000, true), (8_102, true), (8_202, false)] {
+        let found = usual_vip(&rest, Protocol::Tcp, (node, port), node.hash());
+        assert_eq!(found, usual.then_some((vip, port)), "{port}");
+    }
 }
 
 #[test]

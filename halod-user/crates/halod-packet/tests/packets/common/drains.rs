@@ -1,9 +1,9 @@
 //! Routes that move, and a naive twin that knows of every connection where it was opened.
 
 use halod_packet::{
-    decide_error, decide_packet, uses, Address, AtomicCell, Decision, Deliver, Drain, Draining,
-    Exit, Flows, Former, Hook, IcmpError, Input, Listener, Node, Packet, Parsed, Protocol, Select,
-    SelectKey, Side, Table, Target, FORMERS_MAX,
+    decide_error, decide_packet, uses, usual_node, usual_vip, Address, AtomicCell, Decision,
+    Deliver, Drain, Draining, Exit, Flows, Former, Hook, IcmpError, Input, Listener, Node, Packet,
+    Parsed, Protocol, Select, SelectKey, Side, Table, Target, FORMERS_MAX,
 };
 
 use super::select::route_of;
@@ -270,7 +270,16 @@ impl Force {
             flows: self.flows(),
             now,
         };
-        decide_packet(&(self.table.view(), draining), hook, &packet)
+        let table = (self.table.view(), draining);
+        if !table.0.drains.is_empty() {
+            // They know nothing of drains.
+            for (address, port) in [(packet.src, packet.sport), (packet.dst, packet.dport)] {
+                let (of, hash) = (packet.protocol, address.hash());
+                assert_eq!(usual_node(&table, of, (address, port), hash), None);
+                assert_eq!(usual_vip(&table, of, (address, port), hash), None);
+            }
+        }
+        decide_packet(&table, hook, &packet)
     }
 
     /// Sends a packet from a client: the node that it goes to, 0 where there is none, and the exit.
