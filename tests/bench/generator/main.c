@@ -8,7 +8,7 @@
  *   records   binary: struct bench_record, as many as there are
  *   sink      "DEVICE": what arrives there is counted and dropped from now on
  *   send      "DEVICE FIRST FRAMES PACKETS VERIFY WALK": struct bench_order; returns when done
- *   result    of the last order: a line "sent N sunk N wrong N late N", a line
+ *   result    of the last order: a line "sent N sunk N wrong N late N khz N", a line
  *             about the first wrong packet, then a line of ticks for each batch
  */
 #include <linux/debugfs.h>
@@ -19,6 +19,7 @@
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/timex.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -168,8 +169,8 @@ static int result_show(struct seq_file *seq, void *unused)
 	unsigned int i;
 
 	guard(mutex)(&lock);
-	seq_printf(seq, "sent %llu sunk %llu wrong %llu late %u\n%s\n",
-		   result.sent, result.sunk, result.wrong, result.late,
+	seq_printf(seq, "sent %llu sunk %llu wrong %llu late %u khz %u\n%s\n",
+		   result.sent, result.sunk, result.wrong, result.late, tsc_khz,
 		   sink_first_wrong());
 	for (i = 0; i < result.batches; i++)
 		seq_printf(seq, "%u\n", result.ticks[i]);

@@ -76,6 +76,12 @@ def send(namespace: Namespace, frames: Frames, packets: int, verify: Verify = Ve
     return [tick / BATCH for tick in outcome.ticks[:whole] if tick]
 
 
+def nanoseconds() -> float:
+    """How long a tick is."""
+    first = (ORDERS / "result").read_text().split("\n", 1)[0].split()
+    return 1e6 / int(first[first.index("khz") + 1])
+
+
 def deliver(namespace: Namespace, frames: Frames, packets: int, verify: Verify, walk: int = 0) -> Outcome:
     """Sends packets as `send` does, however long it takes and whatever becomes of them."""
     with namespace.entered():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .frames import KINDS
-from .results import Result, Results
+from .results import NANOSECONDS, Result, Results
 
 # How the traffic of existing flows from the client is called on the several paths.
 EXISTING = ("forward", "routed")
@@ -33,14 +33,19 @@ def comparison(results: Results) -> str:
         found = [row for name in traffic if (row := results.find(path, name, kind))]
         return f"{found[0].figure:,.0f}" if found else ""
 
-    lines = []
+    lines, nets = [], []
     for path, row in sorted(_existing(results).items(), key=lambda item: item[1].figure):
+        nets.append(results.net(row))
         lines.append([
             results.titles[path], figure(path, EXISTING), figure(path, ["new"]), figure(path, ["reverse", "routed_reverse"]),
             figure(path, EXISTING, "udp4"), figure(path, EXISTING, "tcp6"),
             _number(results.net(row)), _ratio(results.to_ipvs(row)), _ratio(results.to_plain(row)),
         ])
     head = ["path", "existing flow", "new flow", "reverse", "UDP", "IPv6", "net", "net to IPVS NAT", "to plain forwarding"]
+    if results.unit == NANOSECONDS:
+        head.append("packets a second, net")
+        for line, net in zip(lines, nets, strict=True):
+            line.append(f"{1e9 / net:,.0f}" if net and net > 0 else "")
     return markdown(head, lines)
 
 
