@@ -16,7 +16,7 @@
 #include "ingress.h"
 #include "inline.h"
 
-/* For packets, the routes say so. */
+/* To be shown: of packets over IPv4 the routes say so. */
 static bool forwards4(const struct net_device *dev)
 {
 	const struct in_device *in_dev = __in_dev_get_rcu(dev);
