@@ -8,6 +8,7 @@ from lab.checks import check, equal
 from lab.lab import Lab
 from lab.traffic import Flow, Traffic, ask
 
+BOTH_PATHS = True
 CALLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables")
 
 

@@ -30,6 +30,7 @@ from lab.process import Process
 from lab.traffic import Flow, Traffic
 from lab.wait import until
 
+BOTH_PATHS = True
 OTHER_PORT = 8500
 MOVING = 16  # routes 1..16 move with every commit
 SECONDS, PATIENCE = 10.0, 30.0 * SLOWER

@@ -7,6 +7,7 @@ from lab.echo import Echo
 from lab.lab import Lab
 from lab.traffic import Flow, Traffic, ask
 
+BOTH_PATHS = True
 RULES = """
 table inet filter {
     counter invalid { }

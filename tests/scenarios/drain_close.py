@@ -12,6 +12,7 @@ from lab.netns import Namespace
 from lab.rawtcp import ACK, FIN_ACK, RST, Connection, RawClient
 from lab.wait import until
 
+BOTH_PATHS = True
 PORT = BROWSERS_PORT + 2
 TIME_WAIT, CLOSE_WAIT = 6, 8  # include/net/tcp_states.h
 

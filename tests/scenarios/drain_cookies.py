@@ -10,6 +10,7 @@ from lab.netns import Namespace
 from lab.rawtcp import RawClient
 from lab.traffic import Flow, Traffic
 
+BOTH_PATHS = True
 SOME = range(0, ROUTES, 6)
 
 

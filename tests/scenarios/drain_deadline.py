@@ -9,6 +9,7 @@ from lab.lab import Lab
 from lab.traffic import Flow, Traffic
 from lab.wait import until
 
+BOTH_PATHS = True
 SOME = range(0, ROUTES, 8)
 UDP, TCP = 3_000, 6_000  # ms
 

@@ -11,6 +11,7 @@ from lab.lab import Lab
 from lab.traffic import Flow, Traffic
 from lab.wait import until
 
+BOTH_PATHS = True
 SYNS = 3000
 
 

@@ -8,6 +8,7 @@ from lab.rawtcp import ACK, RawClient
 from lab.traffic import Flow, Traffic, ask
 from lab.wait import until
 
+BOTH_PATHS = True
 SOME = range(0, ROUTES, 6)
 PORT = BROWSERS_PORT + 1
 

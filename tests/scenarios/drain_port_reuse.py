@@ -8,6 +8,7 @@ from lab.lab import Lab
 from lab.rawtcp import ACK, RST, RawClient
 from lab.wait import until
 
+BOTH_PATHS = True
 PORT = BROWSERS_PORT + 7
 OWN_PORT = 20_000
 

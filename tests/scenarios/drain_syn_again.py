@@ -14,6 +14,7 @@ from lab.rawtcp import RST, RawClient
 from lab.traffic import ask
 from lab.wait import until
 
+BOTH_PATHS = True
 PORT = BROWSERS_PORT + 4
 
 

@@ -5,6 +5,8 @@ from lab.checks import check, equal
 from lab.lab import Lab
 from lab.traffic import ask
 
+BOTH_PATHS = True
+
 
 def run(lab: Lab) -> None:
     lab.echoes(4)

@@ -18,6 +18,7 @@ from lab.lab import Lab
 from lab.traffic import Flow, Traffic
 from lab.wait import until
 
+BOTH_PATHS = True
 SYNS = 100_000
 HALF = ROUTES // 2
 UNSEEN = (

@@ -21,6 +21,7 @@ from lab.traffic import FAMILIES
 from lab.wait import until
 from lab.wire import ETH_P_ALL
 
+BOTH_PATHS = True
 SIZE = 4096
 COUNT = 50
 NARROW = 1280

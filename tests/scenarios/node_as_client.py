@@ -11,6 +11,7 @@ from lab.checks import equal
 from lab.lab import Lab
 from lab.traffic import FAMILIES, TYPES
 
+BOTH_PATHS = True
 OWN_PORT = BROWSERS_PORT + 3
 SERVICE = BROWSERS_PORT + 8
 CLIENT, SERVER = addresses.node(1), addresses.node(2)

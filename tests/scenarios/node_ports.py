@@ -6,6 +6,7 @@ from lab.kernel import Listener, Node, lab_nodes
 from lab.lab import Lab
 from lab.traffic import ask
 
+BOTH_PATHS = True
 LISTENERS_PORT = 8400
 OWN_PORT = 8700
 

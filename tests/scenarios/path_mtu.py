@@ -19,6 +19,7 @@ from lab.routers import WIDE, Way
 from lab.topology import Topology
 from lab.transfer import transfer
 
+BOTH_PATHS = True
 SIZE = 512 << 10
 NARROW = 1280
 NODE = addresses.node(1)

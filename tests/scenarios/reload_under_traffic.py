@@ -10,6 +10,7 @@ from lab.lab import Lab
 from lab.process import Process
 from lab.traffic import ask
 
+BOTH_PATHS = True
 TIMES = 10
 FLOOD = Path(__file__).resolve().parents[1] / "lab/flood.py"
 

@@ -122,12 +122,16 @@ def own_address(net: Topology) -> None:
 def mtu(net: Topology) -> None:
     """The link to the clients gets narrower, and the node learns it."""
     ip_batch([f"link set {CLIENTS.port} mtu {NARROW}"], net.halod)
+    # The client knows, and says nothing of it: what it sent longer would be lost at this end of the link.
+    usual = [f"route replace default via {CLIENTS.gateway4}", f"route replace default via {CLIENTS.gateway6}"]
+    ip_batch([f"{usual[0]} mtu {NARROW} advmss 1460", f"{usual[1]} mtu {NARROW} advmss 1440"], net.clients)
     for vip, family in ((VIP4, 4), (VIP6, 6)):
         transfer(net.clients, vip, 128 << 10, f"{vip}, narrow")
         (route,) = json.loads(net.node(1).run("ip", "-json", "route", "get", CLIENTS.address(family)).stdout)
         found = [metrics["mtu"] for metrics in route.get("metrics", []) if "mtu" in metrics]
         equal(found, [NARROW], f"path MTU that the node knows, IPv{family}")
     ip_batch([f"link set {CLIENTS.port} mtu 1500"], net.halod)
+    ip_batch(usual, net.clients)
 
 
 def forwarding(net: Topology) -> None:

@@ -13,6 +13,8 @@ from lab.lab import Lab
 from lab.topology import Topology
 from lab.traffic import ask
 
+BOTH_PATHS = True
+
 
 def run(lab: Lab) -> None:
     one, two = lab.net, Topology(nodes=2, tag="b")

@@ -8,6 +8,7 @@ from lab.kernel import lab_listeners
 from lab.lab import Lab
 from lab.traffic import ask
 
+BOTH_PATHS = True
 ELSEWHERE = 7000  # ports of no listener
 NEAR = (BROWSERS_PORT - 1, BROWSERS_PORT + ROUTES, APPS_PORT - 1, APPS_PORT + ROUTES)
 

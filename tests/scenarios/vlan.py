@@ -17,6 +17,7 @@ from lab.traffic import FAMILIES, ask
 from lab.transfer import datagram, transfer
 from lab.wait import until
 
+BOTH_PATHS = True
 OUTSIDE, INSIDE = "clients.7", "nodes.8"
 SIZE = 256 << 10
 STRICT, LOOSE = 1, 2

@@ -10,6 +10,7 @@ from lab.addresses import ROUTES
 from lab.checks import check, equal
 from lab.lab import Lab
 
+BOTH_PATHS = True
 SCHEMA = paths.YNL.parents[4] / "Documentation/netlink/genetlink.yaml"
 
 
