@@ -209,7 +209,7 @@ impl Namespace {
             Some(Protocol::Udp) => {
                 self.arrived_of::<V6, ANSWER>(table, read_side, softirq, skb, Protocol::Udp, hash)
             }
-            None => self.arrived_padded::<V6, ANSWER>(table, read_side, softirq, skb, hash),
+            None => self.arrived_padded::<V6, ANSWER>(table, read_side, skb, hash),
         }
     }
 
@@ -231,15 +231,18 @@ impl Namespace {
         &self,
         table: &Table,
         read_side: ReadSide<'_>,
-        softirq: Softirq<'_>,
         mut skb: Skb<'_>,
         hash: usize,
     ) -> Verdict {
         match Self::passable::<V6>(&skb) {
-            Some((_, len, _)) if len < skb.len() && skb.trim(len) => {
-                self.arrived::<V6, ANSWER>(table, read_side, skb, hash)
+            Some((_, len, _)) if len < skb.len() => {
+                if skb.trim(len) {
+                    self.arrived::<V6, ANSWER>(table, read_side, skb, hash)
+                } else {
+                    self.detour(Detour::Memory)
+                }
             }
-            _ => self.arrived_unusual::<V6, ANSWER>(table, softirq, skb),
+            _ => self.detour(Detour::Packet),
         }
     }
 
@@ -282,7 +285,7 @@ impl Namespace {
         mut skb: Skb<'_>,
     ) -> Verdict {
         if !table.drains().is_empty() {
-            return self.arrived_unusual::<V6, ANSWER>(table, softirq, skb);
+            return self.arrived_draining::<V6, ANSWER>(table, softirq, skb);
         }
         let Some((packet, ..)) = Self::passable::<V6>(&skb) else {
             return self.detour(Detour::Packet);
@@ -396,9 +399,9 @@ impl Namespace {
         }
     }
 
-    /// A packet that is none of those: one that something drains about, or that is not ordinary.
+    /// The same while something drains.
     #[inline(never)]
-    fn arrived_unusual<const V6: bool, const ANSWER: bool>(
+    fn arrived_draining<const V6: bool, const ANSWER: bool>(
         &self,
         table: &Table,
         softirq: Softirq<'_>,
