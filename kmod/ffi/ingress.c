@@ -215,7 +215,7 @@ enum halod_open halod_way_open6(struct sk_buff *skb,
 	return open_way(skb, next, len, mtu);
 }
 
-/* As neigh_hh_output() does for links whose header is short. */
+/* As neigh_hh_output() does for Ethernet. */
 static __always_inline bool push_header(struct sk_buff *skb,
 					const struct hh_cache *hh)
 {
@@ -227,9 +227,10 @@ static __always_inline bool push_header(struct sk_buff *skb,
 		/* There is room for it: LL_RESERVED_SPACE(). */
 		memcpy(skb->data - HH_DATA_MOD, hh->hh_data, HH_DATA_MOD);
 	} while (read_seqretry(&hh->hh_lock, seq));
-	if (unlikely(!len || len > HH_DATA_MOD))
+	/* Others' links are rare, and neigh_output() knows them all. */
+	if (unlikely(len != ETH_HLEN))
 		return false;
-	__skb_push(skb, len);
+	__skb_push(skb, ETH_HLEN);
 	return true;
 }
 
