@@ -4,7 +4,7 @@
 //!
 //! An ordinary packet of HaloD's is rewritten and sent on at once, along a route that the kernel has
 //! found for its kind, if nothing else would be done to it on the long way round. Every other
-//! packet goes that way, untouched: to the hooks of `hooks.rs`, which count it by its exit. Why it
+//! packet goes that way, as it is but for padding: to the hooks of `hooks.rs`, which count it by its exit. Why it
 //! does is counted here, by [`Detour`].
 
 use crate::ffi::bindings as uapi;
@@ -254,7 +254,7 @@ impl Namespace {
         table: &Table,
         read_side: ReadSide<'_>,
         softirq: Softirq<'_>,
-        mut skb: Skb<'_>,
+        skb: Skb<'_>,
         protocol: Protocol,
         hash: usize,
     ) -> Verdict {
@@ -269,10 +269,7 @@ impl Namespace {
         let Some(to) = to else {
             return self.arrived_elsewhere::<V6, ANSWER>(table, read_side, softirq, skb);
         };
-        match self.send_along::<V6, ANSWER>(table, softirq, &mut skb, protocol, to) {
-            Some(verdict) => verdict,
-            None => self.arrived_unready::<V6, ANSWER>(read_side, softirq, skb, to.0.bits(), to.1),
-        }
+        self.send_to::<V6, ANSWER>(table, read_side, softirq, skb, protocol, to)
     }
 
     /// The same for any listener, or from any port.
@@ -282,7 +279,7 @@ impl Namespace {
         table: &Table,
         read_side: ReadSide<'_>,
         softirq: Softirq<'_>,
-        mut skb: Skb<'_>,
+        skb: Skb<'_>,
     ) -> Verdict {
         if !table.drains().is_empty() {
             return self.arrived_draining::<V6, ANSWER>(table, softirq, skb);
@@ -301,10 +298,7 @@ impl Namespace {
         let Some(to) = to else {
             return self.detour(Detour::Exit);
         };
-        match self.send_along::<V6, ANSWER>(table, softirq, &mut skb, packet.protocol, to) {
-            Some(verdict) => verdict,
-            None => self.arrived_unready::<V6, ANSWER>(read_side, softirq, skb, to.0.bits(), to.1),
-        }
+        self.send_to::<V6, ANSWER>(table, read_side, softirq, skb, packet.protocol, to)
     }
 
     /// Whether others' hooks keep packets from the fast path. Where a table has it off, ours are there for
@@ -324,7 +318,24 @@ impl Namespace {
         }
     }
 
-    /// Sends an ordinary packet along a way that is kept, if that is open to it as it is.
+    /// Sends on an ordinary packet whose side is to be `to`.
+    #[inline(always)]
+    fn send_to<const V6: bool, const ANSWER: bool>(
+        &self,
+        table: &Table,
+        read_side: ReadSide<'_>,
+        softirq: Softirq<'_>,
+        mut skb: Skb<'_>,
+        protocol: Protocol,
+        to: (Address, u16),
+    ) -> Verdict {
+        match self.send_along::<V6, ANSWER>(table, softirq, &mut skb, protocol, to) {
+            Some(verdict) => verdict,
+            None => self.arrived_unready::<V6, ANSWER>(read_side, softirq, skb, to.0.bits(), to.1),
+        }
+    }
+
+    /// The same along a way that is kept, if that is open to the packet as it is.
     #[inline(always)]
     fn send_along<const V6: bool, const ANSWER: bool>(
         &self,
@@ -399,7 +410,7 @@ impl Namespace {
         }
     }
 
-    /// The same while something drains.
+    /// Any packet while something drains.
     #[inline(never)]
     fn arrived_draining<const V6: bool, const ANSWER: bool>(
         &self,

@@ -118,7 +118,8 @@ impl<'a> Way<'a> {
     }
 
     /// Opens it to a packet of `len` bytes and its padding, to `destination`. That the route holds was just
-    /// seen, and is not asked again. The packet's head is private then, has room for the link's header, and its padding is off.
+    /// seen, and is not asked again. The packet's head is private then, has room for the link's header, and
+    /// its padding is off.
     #[inline(always)]
     pub(super) fn open(
         self,
